@@ -1,0 +1,33 @@
+"""What a servable takes and gives, in numpy's terms."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One named tensor of a signature.
+
+    dtype: numpy's name ("float32", "int64", "bool", …), "bfloat16", or "string" for bytes.
+    shape: an int for a fixed axis, None for a free one; None as a whole where even the rank is unknown.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...] | None
+
+    def __str__(self) -> str:
+        if self.shape is None:
+            return f"{self.dtype} of any shape"
+        axes = ", ".join("?" if axis is None else str(axis) for axis in self.shape)
+        return f"{self.dtype} [{axes}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A named function of a servable: its inputs and outputs by name."""
+
+    name: str
+    method_name: str
+    inputs: Mapping[str, TensorSpec]
+    outputs: Mapping[str, TensorSpec]
