@@ -1,0 +1,336 @@
+"""Writes a trained model as a version that a model server can load: whole, or not at all."""
+
+import contextlib
+import json
+import math
+import os
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+SIGNATURE = "serving_default"
+TOP = 5
+STALE_SECONDS = 3600.0
+_PARTIAL = ".export-"
+_TOLERANCE = 1e-4
+_PADDING_TOLERANCE = 1e-5
+
+
+class ExportError(ValueError):
+    """The model cannot be exported as asked; nothing was written that a server would load."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputRule:
+    """What one input may hold and how it may be padded; becomes an entry of inputs.json.
+
+    Without `axis` the input has no variable length, and only the rules about values count. `side` and
+    `value` say which padding leaves the answer unchanged; `buckets` are the lengths a server compiles for,
+    the last one being the greatest length allowed.
+    """
+
+    axis: int | None = None
+    side: Literal["left", "right"] | None = None
+    value: float | None = None
+    buckets: tuple[int, ...] = ()
+    min_length: int = 1
+    nan_allowed: bool = False
+    min_observed: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.axis is None:
+            if self.side is not None or self.value is not None or self.buckets:
+                raise ExportError("expected an axis beside side, value and buckets, got none")
+            return
+        if self.side is None or self.value is None or not self.buckets:
+            raise ExportError(f"expected side, value and buckets for axis {self.axis}, got {self}")
+        if list(self.buckets) != sorted(set(self.buckets)) or self.buckets[0] < self.min_length:
+            raise ExportError(
+                f"expected ascending buckets from min_length {self.min_length} on, got {list(self.buckets)}"
+            )
+
+    def as_json(self) -> dict[str, Any]:
+        rule: dict[str, Any] = {}
+        if self.axis is not None and self.value is not None:
+            rule = {
+                "axis": self.axis,
+                "side": self.side,
+                "value": "NaN" if math.isnan(self.value) else self.value,
+                "buckets": list(self.buckets),
+                "min_length": self.min_length,
+            }
+        rule["nan_allowed"] = self.nan_allowed
+        if self.min_observed is not None:
+            rule["min_observed"] = self.min_observed
+        return rule
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batching:
+    """TensorFlow Serving's batching parameters for one model.
+
+    Source: tensorflow_serving/servables/tensorflow/session_bundle_config.proto.
+    """
+
+    max_batch_size: int = 64
+    allowed_batch_sizes: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
+    max_enqueued_batches: int = 64
+    batch_timeout_micros: int = 0
+
+    def __post_init__(self) -> None:
+        sizes = list(self.allowed_batch_sizes)
+        if not sizes or sizes != sorted(set(sizes)) or sizes[-1] != self.max_batch_size:
+            raise ExportError(
+                f"expected ascending batch sizes up to max_batch_size {self.max_batch_size}, got {sizes}"
+            )
+
+    def as_pbtxt(self) -> str:
+        lines = [
+            f"max_batch_size {{ value: {self.max_batch_size} }}",
+            f"batch_timeout_micros {{ value: {self.batch_timeout_micros} }}",
+            f"max_enqueued_batches {{ value: {self.max_enqueued_batches} }}",
+            *(f"allowed_batch_sizes: {size}" for size in self.allowed_batch_sizes),
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def export(
+    models: Path,
+    name: str,
+    *,
+    model: keras.Model,
+    core: Callable[..., dict[str, tf.Tensor]],
+    inputs: Mapping[str, tf.TensorSpec],
+    labels: Sequence[str] | None = None,
+    rules: Mapping[str, InputRule],
+    batching: Batching | None = None,
+    warmup: Sequence[Mapping[str, np.ndarray]],
+    card: str,
+) -> Path:
+    """Export `model` as the next version of `models/name` and return the version's directory.
+
+    `core` takes the inputs by name as tensors and returns the outputs by name; it is numeric, and is compiled
+    with XLA inside the signature. With `labels` it must return `probabilities` [batch, labels], to which
+    `top_classes` and `top_scores` are added outside the compiled part.
+
+    The files are written beside the versions, loaded back, compared with `core` run eagerly on the `warmup`
+    requests (padded as `rules` allow, too), and only then renamed. Raises ExportError where that fails; a
+    killed export leaves a directory whose name is no version, swept by a later export.
+    """
+    _check(model, inputs, rules, warmup, labels)
+    parent = models / name
+    parent.mkdir(parents=True, exist_ok=True)
+    _sweep(parent)
+    partial = parent / f"{_PARTIAL}{secrets.token_hex(8)}"
+    partial.mkdir()
+    try:
+        with _generic_kernels(model):
+            _write_saved_model(partial, model, core, inputs, labels)
+        _write_extras(partial, name, rules, batching or Batching(), warmup, card)
+        _verify(partial, core, rules, warmup)
+        _sync(partial)
+        return _publish(partial, parent)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _check(
+    model: keras.Model,
+    inputs: Mapping[str, tf.TensorSpec],
+    rules: Mapping[str, InputRule],
+    warmup: Sequence[Mapping[str, np.ndarray]],
+    labels: Sequence[str] | None,
+) -> None:
+    if keras.backend.backend() != "tensorflow":
+        raise ExportError(f"expected KERAS_BACKEND=tensorflow for an export, got {keras.backend.backend()}")
+    halves = sorted({v.path for v in model.variables if v.dtype in ("float16", "bfloat16")})
+    if halves or model.compute_dtype != "float32":
+        raise ExportError(
+            f"expected a float32 model; rebuild it so. Received: {model.compute_dtype} {halves[:3]}"
+        )
+    if not warmup:
+        raise ExportError("expected at least one warm-up request, got none")
+    for request in warmup:
+        if set(request) != set(inputs):
+            raise ExportError(f"expected warm-up inputs {sorted(inputs)}. Received: {sorted(request)}")
+    for rule_name, rule in rules.items():
+        if rule_name not in inputs:
+            raise ExportError(f"expected rules for inputs among {sorted(inputs)}, got one for {rule_name!r}")
+        if rule.axis is not None and inputs[rule_name].shape[rule.axis] is not None:
+            raise ExportError(
+                f"expected a variable axis {rule.axis} of {rule_name!r}, got {inputs[rule_name].shape}"
+            )
+    if labels is not None and (
+        not labels or len(set(labels)) != len(labels) or any(not x or x.splitlines() != [x] for x in labels)
+    ):
+        raise ExportError("expected distinct labels of one line each. Received: " + repr(list(labels)[:10]))
+
+
+@contextlib.contextmanager
+def _generic_kernels(model: keras.Model) -> Iterator[None]:
+    """Trace recurrent layers without cuDNN, so that a graph exported beside a GPU also runs without one."""
+    recurrent = [layer for layer in model._flatten_layers() if hasattr(layer, "use_cudnn")]
+    before = [layer.use_cudnn for layer in recurrent]
+    for layer in recurrent:
+        layer.use_cudnn = False
+    try:
+        yield
+    finally:
+        for layer, choice in zip(recurrent, before, strict=True):
+            layer.use_cudnn = choice
+
+
+def _write_saved_model(
+    target: Path,
+    model: keras.Model,
+    core: Callable[..., dict[str, tf.Tensor]],
+    inputs: Mapping[str, tf.TensorSpec],
+    labels: Sequence[str] | None,
+) -> None:
+    compiled = tf.function(core, jit_compile=True, autograph=False)
+    module = tf.Module()
+    # Keras 3 variables are no tf.Variables: tracking the values keeps them in the checkpoint.
+    module.weights = [variable.value for variable in model.variables]
+    with tempfile.TemporaryDirectory() as scratch:
+        look_up = None
+        if labels is not None:
+            vocabulary = Path(scratch) / "labels.txt"
+            vocabulary.write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
+            module.labels = look_up = tf.lookup.StaticHashTable(
+                tf.lookup.TextFileInitializer(
+                    str(vocabulary),
+                    tf.int64,
+                    tf.lookup.TextFileIndex.LINE_NUMBER,
+                    tf.string,
+                    tf.lookup.TextFileIndex.WHOLE_LINE,
+                ),
+                default_value="",
+            )
+
+        def serve(**tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+            outputs = dict(compiled(**tensors))
+            if look_up is not None and labels is not None:
+                probabilities = outputs["probabilities"]
+                if probabilities.shape[-1] != len(labels):
+                    raise ExportError(
+                        f"expected probabilities of {len(labels)} labels, got shape {probabilities.shape}"
+                    )
+                scores, classes = tf.math.top_k(probabilities, min(TOP, len(labels)))
+                outputs["top_scores"] = scores
+                outputs["top_classes"] = look_up.lookup(tf.cast(classes, tf.int64))
+            return outputs
+
+        module.serve = tf.function(serve, autograph=False)
+        named = {key: tf.TensorSpec(spec.shape, spec.dtype, name=key) for key, spec in inputs.items()}
+        signature = module.serve.get_concrete_function(**named)
+        tf.saved_model.save(module, str(target), signatures={SIGNATURE: signature})
+
+
+def _write_extras(
+    target: Path,
+    name: str,
+    rules: Mapping[str, InputRule],
+    batching: Batching,
+    warmup: Sequence[Mapping[str, np.ndarray]],
+    card: str,
+) -> None:
+    extra = target / "assets.extra"
+    extra.mkdir()
+    (extra / "inputs.json").write_text(
+        json.dumps({key: rule.as_json() for key, rule in rules.items()}, indent=2) + "\n"
+    )
+    (extra / "model_card.md").write_text(card, encoding="utf-8")
+    (target / "batching_params.pbtxt").write_text(batching.as_pbtxt())
+    with tf.io.TFRecordWriter(str(extra / "tf_serving_warmup_requests")) as records:
+        for tensors in warmup:
+            request = predict_pb2.PredictRequest()
+            request.model_spec.name = name
+            request.model_spec.signature_name = SIGNATURE
+            for key, array in tensors.items():
+                request.inputs[key].CopyFrom(tf.make_tensor_proto(array))
+            log = prediction_log_pb2.PredictionLog()
+            log.predict_log.request.CopyFrom(request)
+            records.write(log.SerializeToString())
+
+
+def _verify(
+    version: Path,
+    core: Callable[..., dict[str, tf.Tensor]],
+    rules: Mapping[str, InputRule],
+    warmup: Sequence[Mapping[str, np.ndarray]],
+) -> None:
+    served = tf.saved_model.load(str(version)).signatures[SIGNATURE]
+    for request in warmup:
+        tensors = {key: tf.constant(array) for key, array in request.items()}
+        answer = served(**tensors)
+        for key, expected in core(**tensors).items():
+            _same(answer[key].numpy(), expected.numpy(), _TOLERANCE, f"output {key!r} of the loaded export")
+    padded = {key: _pad(array, rules.get(key)) for key, array in warmup[0].items()}
+    before = served(**{key: tf.constant(array) for key, array in warmup[0].items()})
+    after = served(**{key: tf.constant(array) for key, array in padded.items()})
+    for key, expected in before.items():
+        if expected.dtype.is_floating:
+            _same(after[key].numpy(), expected.numpy(), _PADDING_TOLERANCE, f"output {key!r} after padding")
+
+
+def _pad(array: np.ndarray, rule: InputRule | None) -> np.ndarray:
+    if rule is None or rule.axis is None or rule.value is None:
+        return array
+    steps = min(3, rule.buckets[-1] - array.shape[rule.axis])
+    width = [(0, 0)] * array.ndim
+    width[rule.axis] = (steps, 0) if rule.side == "left" else (0, steps)
+    return np.pad(array, width, constant_values=rule.value)
+
+
+def _same(received: np.ndarray, expected: np.ndarray, tolerance: float, what: str) -> None:
+    if received.shape != expected.shape:
+        raise ExportError(f"expected shape {expected.shape} for {what}, got {received.shape}")
+    if not np.isfinite(expected).all():
+        raise ExportError(f"expected finite numbers for {what}, got NaN or infinity")
+    scale = max(1.0, float(np.abs(expected).max(initial=0.0)))
+    worst = float(np.abs(received - expected).max(initial=0.0)) / scale
+    if not worst <= tolerance:
+        raise ExportError(f"expected differences below {tolerance:g} for {what}, got {worst:g}")
+
+
+def _sync(folder: Path) -> None:
+    """Flush every file to the disk, so that a rename never outlives what it names after a power cut."""
+    for path in [*folder.rglob("*"), folder]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _publish(partial: Path, parent: Path) -> Path:
+    """Rename to the next version number; where another export was quicker, to the one after."""
+    while True:
+        taken = [int(path.name) for path in parent.iterdir() if path.name.isdecimal()]
+        target = parent / str(max(taken, default=0) + 1)
+        try:
+            partial.rename(target)
+        except OSError:
+            if not target.exists():
+                raise
+        else:
+            return target
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what killed exports left; young directories may belong to an export that still runs."""
+    for path in parent.glob(f"{_PARTIAL}*"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > STALE_SECONDS:
+                shutil.rmtree(path, ignore_errors=True)
