@@ -1,0 +1,80 @@
+# Everything a person does daily. The environment is .venv: made with uv where it is on PATH, else with python3 and pip.
+
+PYTHON ?= python3
+ARGS ?=
+MODEL ?= forecaster
+
+UV := $(shell command -v uv 2>/dev/null)
+PY := .venv/bin/python
+
+# A stamp stands for an installed set of packages; its name changes when a requirement does.
+KEY := $(shell cat pyproject.toml clients/python/pyproject.toml constraints.txt | cksum | cut -d ' ' -f 1)
+SERVING := .venv/.serving-$(KEY)
+TRAINING := .venv/.training-$(KEY)
+ALL := .venv/.all-$(KEY)
+
+INSTALL := $(if $(UV),$(UV) pip install --quiet --python $(PY),$(PY) -m pip install --quiet --disable-pip-version-check) \
+	--constraint constraints.txt
+
+export BENTOML_DO_NOT_TRACK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test lint train bento loadtest bench constraints
+
+help:  ## This list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | \
+		while IFS='	' read -r name what; do printf '  make %-12s %s\n' "$$name" "$$what"; done
+
+serve: $(SERVING)  ## Start the server; flags by ARGS="--http_port 3001"
+	@exec $(PY) -m serving $(ARGS)
+
+test: lint  ## Check everything: lint, then the tests; ARGS goes to pytest
+	$(PY) -m pytest $(ARGS)
+
+lint: $(ALL)  ## ruff, mypy and import-linter
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+train: $(TRAINING)  ## Train and export a model: MODEL=forecaster|sketchrnn|video ARGS="--data PATH"
+	$(PY) -m training $(MODEL) $(ARGS)
+
+bento: $(SERVING)  ## Build a Bento: code, models and pinned requirements
+	$(PY) -m serving.bento $(ARGS)
+
+loadtest: $(ALL)  ## 30 seconds of load on a server that it starts
+	$(PY) -m loadtests $(ARGS)
+
+bench: $(ALL)  ## Latency and throughput of a server that it starts
+	$(PY) -m benchmarks $(ARGS)
+
+constraints: $(ALL)  ## Pin every dependency anew
+	.venv/bin/uv pip compile --universal --python-version 3.11 --all-extras --no-header --no-emit-index-url \
+		--no-emit-find-links --annotation-style=line --upgrade --quiet \
+		pyproject.toml clients/python/pyproject.toml --output-file constraints.txt
+
+$(PY):
+ifdef UV
+	$(UV) venv --quiet --seed --python '>=3.11,<3.14' .venv
+else
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found; expected Python 3.11, 3.12 or 3.13" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit(f"expected \
+	Python 3.11, 3.12 or 3.13, got {v[0]}.{v[1]}; name another with make PYTHON=python3.12, or install uv")'
+	$(PYTHON) -m venv .venv
+endif
+
+$(SERVING): | $(PY)
+	@echo "Installing what the server needs (once)"
+	@$(INSTALL) --editable '.[serving]'
+	@touch $@
+
+$(TRAINING): | $(PY)
+	@echo "Installing what training needs (once)"
+	@$(INSTALL) --editable '.[training]'
+	@touch $@
+
+$(ALL): | $(PY)
+	@echo "Installing everything (once)"
+	@$(INSTALL) --editable '.[serving,training,loadtests,dev]' --editable clients/python
+	@touch $@ $(SERVING) $(TRAINING)

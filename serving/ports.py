@@ -1,0 +1,58 @@
+"""Ports that several workers share (SO_REUSEPORT), claimed once by the process that starts them."""
+
+import ipaddress
+import socket
+
+
+class PortError(OSError):
+    """The port cannot be had, as a rule because another process has it; the message names it."""
+
+
+def check(host: str, port: int, purpose: str) -> None:
+    """Fails where anyone listens on the port, even someone who would share it.
+
+    Raises PortError, or OSError where the address is not this machine's.
+    """
+    with socket.socket(_family(host)) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            probe.listen(1)
+        except OSError as error:
+            raise PortError(_message(host, port, purpose, error)) from None
+
+
+def hold(host: str, port: int, purpose: str) -> socket.socket:
+    """Checks the port and keeps it: bound but not listening, so that only `listen` sockets get connections."""
+    check(host, port, purpose)
+    held = _shared(host)
+    try:
+        held.bind((host, port))
+    except OSError as error:
+        held.close()
+        raise PortError(_message(host, port, purpose, error)) from None
+    return held
+
+
+def listen(host: str, port: int, backlog: int = 2048) -> socket.socket:
+    """One worker's listening socket; the kernel spreads new connections over all that listen."""
+    listening = _shared(host)
+    listening.bind((host, port))
+    listening.listen(backlog)
+    listening.setblocking(False)
+    return listening
+
+
+def _shared(host: str) -> socket.socket:
+    made = socket.socket(_family(host))
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    return made
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
+
+
+def _message(host: str, port: int, purpose: str, error: OSError) -> str:
+    return f"cannot listen on {host} port {port} ({purpose}): {error.strerror or error}"

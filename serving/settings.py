@@ -1,0 +1,132 @@
+"""Every setting of the server, in one frozen object.
+
+`python -m serving` takes them as flags and writes them into the environment as SEQSERVE_<NAME>; the service
+and its workers read that environment, here and nowhere else. Names are TF Serving's where it has the setting.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from serving.machine import default_workers
+
+PREFIX = "SEQSERVE_"
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be; the message names it, what it should be and what was given."""
+
+
+def _address(value: str) -> str:
+    """BentoML's own port takes addresses only, so the one name that everybody types is translated."""
+    value = "127.0.0.1" if value == "localhost" else value
+    ip_address(value)
+    return value
+
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Settings(BaseSettings):
+    """Serves TensorFlow SavedModels over gRPC and HTTP."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        frozen=True,
+        extra="forbid",
+        cli_prog_name="python -m serving",
+        cli_avoid_json=True,
+        cli_hide_none_type=True,
+    )
+
+    models: Path = Field(
+        Path("models"),
+        description="Directory that holds a directory for each model: <name>/<version>/saved_model.pb.",
+    )
+    model_base_path: Path | None = Field(
+        None,
+        description="One model's own directory of versions, as TF Serving takes it; instead of --models.",
+    )
+    model_name: str = Field(
+        "default", min_length=1, description="The name of the model in --model_base_path."
+    )
+    host: Annotated[str, AfterValidator(_address)] = Field(
+        "0.0.0.0", description="IP address to listen on, for all three ports."
+    )
+    http_port: Port = Field(
+        3000, description="Typed HTTP API, its documentation, metrics, health; the REST API as well."
+    )
+    port: Port = Field(
+        8500, description="gRPC: TF Serving's services, the Open Inference Protocol, health, reflection."
+    )
+    rest_api_port: Port = Field(
+        8501, description="REST: TF Serving's /v1 and the Open Inference Protocol's /v2."
+    )
+    workers: int = Field(
+        default_factory=default_workers,
+        ge=1,
+        description="Processes, each with its own models; by default one a core, "
+        "fewer where memory is short, one on a GPU.",
+    )
+    max_message_bytes: int = Field(
+        64 << 20, ge=1024, description="Largest request, and largest answer over gRPC, in bytes."
+    )
+    request_timeout_seconds: float = Field(
+        30, gt=0, description="How long a request may take when its caller sets no shorter deadline."
+    )
+    grace_period_seconds: float = Field(
+        30, gt=0, description="How long a stopping server goes on answering what it has accepted."
+    )
+    file_system_poll_wait_seconds: float = Field(
+        1, ge=0, description="Time between looks for new versions; 0 looks once, at the start."
+    )
+    access_log: bool = Field(False, description="Log each request on the typed HTTP API.")
+
+    @model_validator(mode="after")
+    def _one_source_of_models(self) -> "Settings":
+        if self.model_base_path is not None and "models" in self.model_fields_set:
+            raise ValueError("expected models or model_base_path, got both")
+        return self
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> "Settings":
+        ports = (self.http_port, self.port, self.rest_api_port)
+        if len(set(ports)) < len(ports):
+            raise ValueError(f"expected three different ports, got http_port, port, rest_api_port = {ports}")
+        return self
+
+    def environment(self) -> Mapping[str, str]:
+        """The variables that give another process the settings that were given to this one."""
+        given = self.model_dump(mode="json", include=set(self.model_fields_set), exclude_none=True)
+        return {f"{PREFIX}{name.upper()}": str(value) for name, value in given.items()}
+
+
+def from_flags(flags: Sequence[str]) -> Settings:
+    """Settings from flags over the environment; a flag that is not known ends the process, as --help does."""
+    return _checked(lambda: Settings(_cli_parse_args=list(flags)))
+
+
+@lru_cache(maxsize=1)
+def from_environment() -> Settings:
+    """Settings from the environment, which is read once a process."""
+    return _checked(Settings)
+
+
+def _checked(build: Callable[[], Settings]) -> Settings:
+    try:
+        return build()
+    except ValidationError as error:
+        problems = "; ".join(_problem(detail) for detail in error.errors(include_url=False))
+        raise SettingsError(problems) from None
+
+
+def _problem(detail: ErrorDetails) -> str:
+    name = ".".join(str(part) for part in detail["loc"])
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"{name}: {message}. Received: {detail['input']!r}" if name else message
