@@ -1,11 +1,14 @@
 """Inference, metadata and status, in plain numpy; what every front end calls."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from serving.repository import VersionStatus
+from serving.errors import Code, DeadlineExceeded, InvalidInput, NotFound, ServingError
+from serving.repository import Repository, VersionStatus
 from serving.signature import Signature
 
 
@@ -47,21 +50,90 @@ class ModelMetadata:
 
 
 class Engine:
-    """Answers requests for every model of a repository."""
+    """Answers requests for every model of a repository.
+
+    timeout: seconds a request may take; a caller's own deadline can only shorten it.
+    answered: called with (model, code, seconds) after each request.
+    """
+
+    def __init__(
+        self,
+        repository: Repository,
+        *,
+        timeout: float = 30.0,
+        answered: Callable[[str, Code, float], None] = lambda model, code, seconds: None,
+    ) -> None:
+        self._repository = repository
+        self._timeout = timeout
+        self._answered = answered
 
     async def infer(self, request: InferRequest) -> InferResult:
-        raise NotImplementedError
+        """Answers one request; raises ServingError and nothing else, or CancelledError with its caller."""
+        began = time.monotonic()
+        code = Code.OK
+        try:
+            return await self._infer(request, began)
+        except ServingError as error:
+            code = error.code
+            raise
+        except asyncio.CancelledError:
+            code = Code.CANCELLED
+            raise
+        except Exception:
+            code = Code.INTERNAL
+            raise
+        finally:
+            known = request.model if request.model in self._repository else ""
+            self._answered(known, code, time.monotonic() - began)
+
+    async def _infer(self, request: InferRequest, began: float) -> InferResult:
+        deadline = began + self._timeout
+        if request.deadline is not None:
+            deadline = min(deadline, request.deadline)
+        if deadline <= began:
+            raise DeadlineExceeded("the deadline passed before the request arrived")
+        if not self._repository.is_started:
+            await self._repository.started(deadline - began)
+        servable = self._repository.get(request.model, request.version, request.label)
+        signature = servable.signatures.get(request.signature or "serving_default")
+        if signature is None:
+            raise NotFound(
+                f"model {request.model} has the signatures {sorted(servable.signatures)}; "
+                f"received: '{request.signature}'"
+            )
+        unknown = [name for name in request.outputs if name not in signature.outputs]
+        if unknown:
+            raise InvalidInput(
+                f"signature '{signature.name}' has the outputs {sorted(signature.outputs)}; received: {unknown}"
+            )
+        outputs = await servable.infer(signature.name, request.inputs, deadline)
+        if request.outputs:
+            outputs = {name: outputs[name] for name in request.outputs}
+        return InferResult(request.model, servable.version, signature.name, outputs)
 
     def metadata(self, model: str, version: int | None = None, label: str | None = None) -> ModelMetadata:
-        raise NotImplementedError
+        """What a loaded version takes and gives; raises NotFound or FailedPrecondition."""
+        servable = self._repository.get(model, version, label)
+        return ModelMetadata(model, servable.version, servable.signatures)
 
-    def status(
-        self, model: str, version: int | None = None, label: str | None = None
-    ) -> Sequence[VersionStatus]:
-        raise NotImplementedError
+    def status(self, model: str, version: int | None = None, label: str | None = None) -> Sequence[VersionStatus]:
+        """The known versions of a model, newest first; raises NotFound where there are none."""
+        if label is not None:
+            version = self._repository.get(model, label=label).version
+        return self._repository.statuses(model, version)
 
     def ready(self, model: str | None = None, version: int | None = None) -> bool:
-        raise NotImplementedError
+        """Whether the server, or one model or version, would answer a request now."""
+        if not self._repository.is_started:
+            return False
+        if model is None:
+            return True
+        try:
+            self._repository.get(model, version)
+        except ServingError:
+            return False
+        return True
 
     def models(self) -> Sequence[str]:
-        raise NotImplementedError
+        """The names of all models, served or not."""
+        return self._repository.names()

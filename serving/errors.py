@@ -21,6 +21,7 @@ class Code(Enum):
     """Canonical status codes and their numbers, as in google.rpc.Code."""
 
     OK = 0
+    CANCELLED = 1
     INVALID_ARGUMENT = 3
     DEADLINE_EXCEEDED = 4
     NOT_FOUND = 5

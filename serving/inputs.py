@@ -1,0 +1,118 @@
+"""What a servable's inputs may be, and how they may be padded: `assets.extra/inputs.json` of its directory.
+
+The exporter states, for each variable axis, the side and the value of padding that leave the answer unchanged, and
+the lengths worth compiling for. A servable without the file takes any shape its signature allows, unpadded.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
+
+from serving.errors import FailedPrecondition, InvalidInput
+from serving.signature import TensorSpec
+
+
+class InputRule(BaseModel):
+    """The rules of one input.
+
+    axis, side, value: where and with what the variable axis may be padded; axis None for no variable axis.
+    buckets: ascending lengths to pad to; the last is also the greatest length allowed.
+    min_length: the least length allowed; min_observed: the least number of values in a row that are not NaN.
+    nan_allowed: whether NaN has a meaning (a missing value). Infinity never has one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    axis: int | None = None
+    side: Literal["left", "right"] = "right"
+    value: float = 0.0
+    buckets: tuple[int, ...] = ()
+    min_length: int = 0
+    nan_allowed: bool = False
+    min_observed: int = 0
+
+    @model_validator(mode="after")
+    def _coherent(self) -> "InputRule":
+        if self.axis is not None and (self.axis < 1 or not self.buckets):
+            raise ValueError("a variable axis is 1 or higher and needs buckets")
+        if any(a >= b for a, b in zip(self.buckets, self.buckets[1:], strict=False)):
+            raise ValueError(f"buckets must ascend; received: {self.buckets}")
+        return self
+
+    def bucket(self, length: int) -> int:
+        """The least bucket that holds `length`; it must not be above the last."""
+        return next(bucket for bucket in self.buckets if bucket >= length)
+
+    def padded(self, array: np.ndarray, length: int) -> np.ndarray:
+        """`array` with its variable axis filled up to `length`."""
+        missing = length - array.shape[self.axis or 0]
+        if self.axis is None or missing == 0:
+            return array
+        widths = [(0, 0)] * array.ndim
+        widths[self.axis] = (missing, 0) if self.side == "left" else (0, missing)
+        return np.pad(array, widths, constant_values=self.value)
+
+    def fitted(self, array: np.ndarray, length: int) -> np.ndarray:
+        """`array` cropped or padded to `length` on its variable axis."""
+        axis = self.axis or 0
+        if array.shape[axis] > length:
+            return np.take(array, range(length), axis=axis)
+        return self.padded(array, length)
+
+    def check(self, name: str, array: np.ndarray) -> None:
+        """Raises InvalidInput where `array` breaks a rule."""
+        if self.axis is not None:
+            length = array.shape[self.axis]
+            low, high = self.min_length, self.buckets[-1]
+            if not low <= length <= high:
+                raise InvalidInput(
+                    f"input '{name}' must have a length of {low} to {high} on axis {self.axis}; received: {length}"
+                )
+        if array.dtype.kind == "f":
+            self._check_values(name, array)
+
+    def _check_values(self, name: str, array: np.ndarray) -> None:
+        if not self.nan_allowed:
+            if not np.isfinite(array).all():
+                raise InvalidInput(f"input '{name}' must be finite; received: NaN or infinity in it")
+            return
+        if np.isinf(array).any():
+            raise InvalidInput(f"input '{name}' must be finite or NaN (missing); received: infinity in it")
+        if self.min_observed:
+            observed = np.count_nonzero(~np.isnan(array), axis=tuple(range(1, array.ndim)))
+            if observed.min(initial=self.min_observed) < self.min_observed:
+                raise InvalidInput(
+                    f"input '{name}' must have at least {self.min_observed} values that are not NaN in each row; "
+                    f"received: {int(observed.min())}"
+                )
+
+
+_RULES = TypeAdapter(dict[str, InputRule])
+
+
+def read_rules(version: Path) -> Mapping[str, InputRule]:
+    """The rules of a version directory; none where it has no such file."""
+    file = version / "assets.extra" / "inputs.json"
+    if not file.is_file():
+        return {}
+    try:
+        return _RULES.validate_python(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, ValidationError) as error:
+        raise FailedPrecondition(f"assets.extra/inputs.json is not what it must be: {error}") from error
+
+
+def check_input(spec: TensorSpec, array: np.ndarray) -> None:
+    """Raises InvalidInput where an array does not fit its signature's dtype or shape."""
+    dtype = "string" if array.dtype.kind in "OSU" else array.dtype.name
+    if dtype != spec.dtype or not _fits(array.shape, spec.shape):
+        raise InvalidInput(f"input '{spec.name}' must be {spec}; received: {dtype} {list(array.shape)}")
+
+
+def _fits(shape: tuple[int, ...], axes: tuple[int | None, ...] | None) -> bool:
+    return axes is None or (
+        len(shape) == len(axes) and all(axis is None or axis == size for size, axis in zip(shape, axes, strict=True))
+    )

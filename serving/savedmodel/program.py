@@ -1,0 +1,140 @@
+"""One signature of a loaded SavedModel as a function of numpy arrays, compiled where that pays."""
+
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from serving.errors import Internal, InvalidInput, ServingError
+from serving.savedmodel.partition import Unsplittable, compiled_outputs
+from serving.signature import Signature
+
+_log = logging.getLogger(__name__)
+_REFUSED_OP = re.compile(r"No registered '(\w+)' OpKernel for XLA")
+_NODE_LINE = re.compile(r"^Node: .*\n", re.MULTILINE)
+_MOST_REFUSALS = 8
+
+Arrays = Mapping[str, np.ndarray]
+_Callable = Callable[..., Sequence[np.ndarray]]
+
+
+class Program:
+    """Runs one signature. Shapes that `compile` has prepared run compiled, all others run op by op.
+
+    Thread-safe: calls may overlap with each other and with `compile`.
+    """
+
+    def __init__(
+        self,
+        session: tf.compat.v1.Session,
+        signature: Signature,
+        feeds: Mapping[str, tf.Tensor],
+        fetches: Mapping[str, tf.Tensor],
+    ) -> None:
+        self.signature = signature
+        self._session = session
+        self._names = tuple(signature.inputs)
+        self._feeds = [feeds[name] for name in self._names]
+        self._outputs = tuple(signature.outputs)
+        self._fetches = [fetches[name] for name in self._outputs]
+        self._plain: _Callable = session.make_callable(self._fetches, feed_list=self._feeds)
+        self._compiled: _Callable | None = None
+        self._compilable = True
+        self._host_ops: set[str] = set()
+        self._ready: set[tuple[tuple[int, ...], ...]] = set()
+
+    def __call__(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        """Answers one batch; raises InvalidInput or Internal with the model's own words."""
+        arguments = [inputs[name] for name in self._names]
+        run = self._plain
+        if self._compiled is not None and tuple(array.shape for array in arguments) in self._ready:
+            run = self._compiled
+        try:
+            answers = run(*arguments)
+        except tf.errors.OpError as error:
+            raise _translated(error) from error
+        return dict(zip(self._outputs, answers, strict=True))
+
+    def is_ready(self, inputs: Arrays) -> bool:
+        """Whether these shapes run compiled, or never will."""
+        return not self._compilable or tuple(inputs[name].shape for name in self._names) in self._ready
+
+    @property
+    def compilable(self) -> bool:
+        """False once compilation was tried and the graph refused."""
+        return self._compilable
+
+    def compile(self, sample: Arrays) -> bool:
+        """Compiles for the shapes of `sample`, taking as long as it takes; True when they run compiled from now on.
+
+        Its answers must agree with the plain graph's, or this program is never compiled.
+        """
+        arguments = [sample[name] for name in self._names]
+        while self._compilable:
+            try:
+                if self._compiled is None:
+                    self._compiled = self._build()
+                answers = self._compiled(*arguments)
+            except Unsplittable as reason:
+                _log.info("signature %s is served uncompiled: %s", self.signature.name, reason)
+                self._compilable = False
+            except tf.errors.OpError as error:
+                if not self._learn(error):
+                    _log.info("signature %s is served uncompiled: %s", self.signature.name, _summary(error))
+                    self._compilable = False
+            else:
+                if not self._agrees(arguments, answers):
+                    _log.warning("signature %s: compiled and plain answers differ", self.signature.name)
+                    self._compilable = False
+                    break
+                self._ready.add(tuple(array.shape for array in arguments))
+                return True
+        self._compiled = None
+        return False
+
+    def _build(self) -> _Callable:
+        graph = self._session.graph
+        outputs = compiled_outputs(graph, self._feeds, self._fetches, self._host_ops)
+        compiled: _Callable = self._session.make_callable(outputs, feed_list=self._feeds)
+        return compiled
+
+    def _learn(self, error: tf.errors.OpError) -> bool:
+        """Notes which ops XLA refused; False when there is nothing new to try."""
+        refused = set(_REFUSED_OP.findall(str(error))) - self._host_ops
+        self._host_ops |= refused
+        self._compiled = None
+        return bool(refused) and len(self._host_ops) <= _MOST_REFUSALS
+
+    def _agrees(self, arguments: Sequence[np.ndarray], answers: Sequence[np.ndarray]) -> bool:
+        if self._ready:
+            return True  # one shape is enough to find a graph that XLA gets wrong
+        try:
+            expected = self._plain(*arguments)
+        except tf.errors.OpError:
+            return False
+        return all(_close(got, want) for got, want in zip(answers, expected, strict=True))
+
+
+def _close(got: np.ndarray, want: np.ndarray) -> bool:
+    if got.shape != want.shape or got.dtype != want.dtype:
+        return False
+    if got.dtype.kind not in "fc":
+        return got.dtype.kind in "iub" or bool(np.array_equal(got, want))
+    scale = float(np.max(np.abs(want[np.isfinite(want)]), initial=1.0))
+    return bool(np.allclose(got, want, rtol=1e-3, atol=1e-3 * scale, equal_nan=True))
+
+
+def _summary(error: tf.errors.OpError) -> str:
+    """What went wrong, without the stack and the node names that TensorFlow wraps around it."""
+    message = (error.message or type(error).__name__).split("\n\nOriginal stack trace")[0]
+    if message.startswith("Graph execution error"):
+        message = _NODE_LINE.split(message)[-1]
+    return message.strip().split("\n")[0].split(" [[")[0][:300]
+
+
+def _translated(error: tf.errors.OpError) -> ServingError:
+    if isinstance(error, tf.errors.InvalidArgumentError):
+        return InvalidInput(f"the model refused its input: {_summary(error)}")
+    return Internal(f"the model failed: {_summary(error)}")

@@ -1,0 +1,42 @@
+"""What lies in a model directory: `<name>/<integer version>/saved_model.pb`, and whether it has come to rest."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+Fingerprint = frozenset[tuple[str, int, int]]
+"""(relative path, size, time of change in nanoseconds) of every file: equal twice means that nothing moved."""
+
+_GRAPHS = ("saved_model.pb", "saved_model.pbtxt")
+
+
+def models_in(base: Path) -> Mapping[str, Path]:
+    """The folders of `base` by name; hidden ones are not models."""
+    if not base.is_dir():
+        return {}
+    return {entry.name: entry for entry in base.iterdir() if entry.is_dir() and not entry.name.startswith(".")}
+
+
+def versions_in(folder: Path) -> Mapping[int, Path]:
+    """The version directories of a model that hold a graph, by number."""
+    if not folder.is_dir():
+        return {}
+    return {
+        int(entry.name): entry
+        for entry in folder.iterdir()
+        if entry.name.isascii() and entry.name.isdigit() and any((entry / graph).is_file() for graph in _GRAPHS)
+    }
+
+
+def fingerprint(path: Path) -> Fingerprint:
+    """What every file below `path` looks like now."""
+    found = set()
+    for folder, _, files in os.walk(path):
+        for name in files:
+            file = os.path.join(folder, name)
+            try:
+                status = os.stat(file)
+            except FileNotFoundError:
+                continue  # gone between the listing and the look: the next look differs anyway
+            found.add((os.path.relpath(file, path), status.st_size, status.st_mtime_ns))
+    return frozenset(found)
