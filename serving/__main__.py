@@ -1,4 +1,4 @@
-"""`python -m serving FLAGS`: flags into the environment, then BentoML's own server in this process's place."""
+"""`python -m serving FLAGS`: flags into the environment, then the BentoML server in this process's place."""
 
 import os
 import sys

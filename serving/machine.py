@@ -31,7 +31,7 @@ def gpus() -> int:
     try:
         present = len(list(Path("/proc/driver/nvidia/gpus").iterdir()))
     except OSError:
-        return 0
+        present = int(Path("/dev/dxg").exists())  # Windows' cards, as its Linux subsystem shows them
     if visible is None:
         return present
     named = [name for name in visible.split(",") if name.strip() and name.strip() != "-1"]

@@ -23,7 +23,7 @@ def check(host: str, port: int, purpose: str) -> None:
 
 
 def hold(host: str, port: int, purpose: str) -> socket.socket:
-    """Checks the port and keeps it: bound but not listening, so that only `listen` sockets get connections."""
+    """Checks the port and keeps it: bound but not listening, so that only sockets of `listen` accept."""
     check(host, port, purpose)
     held = _shared(host)
     try:

@@ -4,6 +4,8 @@ A new version loads and warms up beside the old one; then traffic switches in on
 has and its memory is given back. A version that fails to load changes nothing, and its status says why.
 """
 
+from __future__ import annotations
+
 import asyncio
 import logging
 import time
@@ -12,10 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from serving.errors import Code, FailedPrecondition, NotFound, ServingError, Unavailable
-from serving.servable import Servable
 from serving.storage import Fingerprint, fingerprint, models_in, versions_in
+
+if TYPE_CHECKING:
+    from serving.servable import Servable  # needs TensorFlow, and this module must import without
 
 _log = logging.getLogger(__name__)
 
