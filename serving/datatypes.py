@@ -1,0 +1,71 @@
+"""The names one data type goes by: numpy's, TensorFlow's and the Open Inference Protocol's."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import ml_dtypes
+import numpy as np
+
+from serving.errors import InvalidInput
+
+MAX_RANK = 32
+
+
+@dataclass(frozen=True, slots=True)
+class DataType:
+    """One element type.
+
+    name: as in TensorSpec.dtype. dtype: numpy's; strings are object arrays of bytes.
+    tf_name, tf_number: tensorflow.DataType, as in types.proto.
+    oip_name: as in the Open Inference Protocol; None where the protocol has no such type.
+    """
+
+    name: str
+    dtype: np.dtype
+    tf_name: str
+    tf_number: int
+    oip_name: str | None
+
+
+DATA_TYPES = (
+    DataType("float32", np.dtype(np.float32), "DT_FLOAT", 1, "FP32"),
+    DataType("float64", np.dtype(np.float64), "DT_DOUBLE", 2, "FP64"),
+    DataType("int32", np.dtype(np.int32), "DT_INT32", 3, "INT32"),
+    DataType("uint8", np.dtype(np.uint8), "DT_UINT8", 4, "UINT8"),
+    DataType("int16", np.dtype(np.int16), "DT_INT16", 5, "INT16"),
+    DataType("int8", np.dtype(np.int8), "DT_INT8", 6, "INT8"),
+    DataType("string", np.dtype(object), "DT_STRING", 7, "BYTES"),
+    DataType("complex64", np.dtype(np.complex64), "DT_COMPLEX64", 8, None),
+    DataType("int64", np.dtype(np.int64), "DT_INT64", 9, "INT64"),
+    DataType("bool", np.dtype(np.bool_), "DT_BOOL", 10, "BOOL"),
+    DataType("bfloat16", np.dtype(ml_dtypes.bfloat16), "DT_BFLOAT16", 14, "BF16"),
+    DataType("uint16", np.dtype(np.uint16), "DT_UINT16", 17, "UINT16"),
+    DataType("complex128", np.dtype(np.complex128), "DT_COMPLEX128", 18, None),
+    DataType("float16", np.dtype(np.float16), "DT_HALF", 19, "FP16"),
+    DataType("uint32", np.dtype(np.uint32), "DT_UINT32", 22, "UINT32"),
+    DataType("uint64", np.dtype(np.uint64), "DT_UINT64", 23, "UINT64"),
+)
+
+BY_NAME = {kind.name: kind for kind in DATA_TYPES}
+BY_TF_NUMBER = {kind.tf_number: kind for kind in DATA_TYPES}
+BY_OIP_NAME = {kind.oip_name: kind for kind in DATA_TYPES if kind.oip_name is not None}
+_BY_DTYPE = {kind.dtype: kind for kind in DATA_TYPES}
+
+
+def data_type_of(array: np.ndarray) -> DataType:
+    """The type of an engine's array."""
+    return _BY_DTYPE[array.dtype]
+
+
+def element_count(name: str, shape: Sequence[int]) -> int:
+    """How many elements a shape off the wire asks for; nothing is allocated.
+
+    Raises InvalidInput for negative dimensions, and for more dimensions than any model has: multiplying
+    a million of them would itself be an attack.
+    """
+    if len(shape) > MAX_RANK:
+        raise InvalidInput(f"input {name!r}: expected at most {MAX_RANK} dimensions, got {len(shape)}")
+    if any(size < 0 for size in shape):
+        raise InvalidInput(f"input {name!r}: expected dimensions of 0 or more, got shape {list(shape)}")
+    return math.prod(shape)

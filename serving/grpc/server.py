@@ -1,0 +1,76 @@
+"""The gRPC server: every service on one port, bounded messages, health, reflection and a graceful end."""
+
+from collections.abc import Sequence
+
+import grpc
+from grpc_reflection.v1alpha import reflection
+
+from serving.engine import Engine
+from serving.grpc import health, oip, tfserving
+from serving.grpc.calls import Methods, service_handler
+
+DEFAULT_MAX_MESSAGE_BYTES = 64 * 2**20
+
+
+def build_server(
+    engine: Engine,
+    *,
+    addresses: Sequence[str] = ("127.0.0.1:8500",),
+    max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+    reuse_port: bool = False,
+) -> "Server":
+    """A server that is not started yet.
+
+    addresses: as gRPC takes them, "host:port" or "unix:path"; port 0 picks a free one.
+    max_message_bytes: the largest request; a larger one is answered RESOURCE_EXHAUSTED by gRPC itself.
+    reuse_port: share the port with other processes (SO_REUSEPORT); the kernel spreads connections.
+    """
+    return Server(engine, addresses=addresses, max_message_bytes=max_message_bytes, reuse_port=reuse_port)
+
+
+class Server:
+    """Starts once, drains once."""
+
+    def __init__(self, engine: Engine, *, addresses: Sequence[str], max_message_bytes: int, reuse_port: bool) -> None:
+        self._engine = engine
+        self._addresses = addresses
+        self._max_message_bytes = max_message_bytes
+        self._options = (
+            ("grpc.max_receive_message_length", max_message_bytes),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.so_reuseport", int(reuse_port)),
+        )
+        self._draining = False
+
+    def ready(self) -> bool:
+        """Whether a balancer should send requests here."""
+        return not self._draining and self._engine.ready()
+
+    async def start(self) -> int:
+        """Binds and serves; returns the port of the first address. Raises RuntimeError if it cannot bind."""
+        services: dict[str, Methods] = {
+            tfserving.PREDICTION_SERVICE: tfserving.PredictionService(
+                self._engine, max_message_bytes=self._max_message_bytes
+            ).methods,
+            tfserving.MODEL_SERVICE: tfserving.ModelService(self._engine).methods,
+            oip.SERVICE: oip.InferenceService(self._engine, ready=self.ready).methods,
+        }
+        self._health = health.Health(self.ready, services)
+        services[health.SERVICE] = self._health.methods
+        # grpc.aio binds to the running loop when constructed, so not before here.
+        self._server = grpc.aio.server(options=self._options)
+        self._server.add_generic_rpc_handlers([service_handler(name, methods) for name, methods in services.items()])
+        reflection.enable_server_reflection((*services, reflection.SERVICE_NAME), self._server)
+        ports = [self._server.add_insecure_port(address) for address in self._addresses]
+        await self._server.start()
+        return ports[0]
+
+    async def drain(self, grace: float) -> None:
+        """Refuses new requests, answers those accepted, and ends; after `grace` seconds it cancels them."""
+        self._draining = True
+        self._health.close()
+        await self._server.stop(grace)
+
+    async def wait(self) -> None:
+        """Returns when the server has ended."""
+        await self._server.wait_for_termination()

@@ -1,0 +1,183 @@
+"""A small engine-shaped class for the front ends' tests: real answers from numpy, and failures on demand."""
+
+import asyncio
+import time
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from serving.engine import InferRequest, InferResult, ModelMetadata
+from serving.errors import InvalidInput, NotFound
+from serving.repository import State, VersionStatus
+from serving.signature import Signature, TensorSpec
+
+ECHOED = [
+    "float16",
+    "float32",
+    "float64",
+    "bfloat16",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "bool",
+    "string",
+]
+
+
+def _signature(name, inputs, outputs):
+    return Signature(
+        name,
+        "tensorflow/serving/predict",
+        {key: TensorSpec(key, *spec) for key, spec in inputs.items()},
+        {key: TensorSpec(key, *spec) for key, spec in outputs.items()},
+    )
+
+
+SIGNATURES = {
+    "sum": {
+        "serving_default": _signature(
+            "serving_default", {"x": ("float32", (None, None))}, {"sum": ("float32", (None,))}
+        )
+    },
+    "mixed": {
+        "serving_default": _signature(
+            "serving_default",
+            {"a": ("float32", (None, 3)), "count": ("int64", (None,)), "word": ("string", (None,))},
+            {
+                "total": ("float32", (None,)),
+                "doubled": ("int64", (None,)),
+                "shout": ("string", (None,)),
+                "echo_bytes": ("string", (None,)),
+            },
+        )
+    },
+    "echo": {dtype: _signature(dtype, {"x": (dtype, None)}, {"y": (dtype, None)}) for dtype in ECHOED},
+}
+LABELS = {"stable": 1}
+VERSIONS = (1, 2)
+
+
+class ToyEngine:
+    """Answers "sum", "mixed" and "echo"; raises `failure` instead where one is set, after `delay` seconds."""
+
+    def __init__(self):
+        self.failure = None
+        self.delay = 0.0
+        self.is_ready = True
+        self.requests = []
+        self.started = asyncio.Event()
+        self.cancelled = asyncio.Event()
+
+    async def infer(self, request: InferRequest) -> InferResult:
+        self.requests.append(request)
+        self.started.set()
+        version = self._version(request.model, request.version, request.label)
+        signature = self._signature(request)
+        try:
+            await asyncio.sleep(self.delay)
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+        if self.failure is not None:
+            raise self.failure
+        outputs = _compute(request.model, request.inputs)
+        wanted = request.outputs or tuple(signature.outputs)
+        if unknown := set(wanted) - set(outputs):
+            raise InvalidInput(f"expected outputs among {sorted(outputs)}, got {sorted(unknown)}")
+        return InferResult(request.model, version, request.signature, {name: outputs[name] for name in wanted})
+
+    def metadata(self, model, version=None, label=None):
+        return ModelMetadata(model, self._version(model, version, label), SIGNATURES[model])
+
+    def status(self, model, version=None, label=None):
+        chosen = self._version(model, version, label)
+        every = version is None and label is None
+        return [VersionStatus(v, State.AVAILABLE) for v in reversed(VERSIONS) if every or v == chosen]
+
+    def ready(self, model=None, version=None):
+        known = model is None or (model in SIGNATURES and (version is None or version in VERSIONS))
+        return self.is_ready and known
+
+    def models(self):
+        return tuple(SIGNATURES)
+
+    def _version(self, model, version, label):
+        if model not in SIGNATURES or (version is not None and version not in VERSIONS):
+            which = f"Latest({model})" if version is None else f"Specific({model}, {version})"
+            raise NotFound(f"Servable not found for request: {which}")
+        if label is not None:
+            if label not in LABELS:
+                raise NotFound(f"Unrecognized servable version label: {label}")
+            return LABELS[label]
+        return version or max(VERSIONS)
+
+    def _signature(self, request):
+        signatures = SIGNATURES[request.model]
+        if request.signature not in signatures:
+            raise NotFound(f"expected a signature of {sorted(signatures)}, got {request.signature!r}")
+        signature = signatures[request.signature]
+        if set(request.inputs) != set(signature.inputs):
+            raise InvalidInput(f"expected inputs {sorted(signature.inputs)}, got {sorted(request.inputs)}")
+        for name, array in request.inputs.items():
+            spec = signature.inputs[name]
+            dtype = "string" if array.dtype == object else array.dtype.name
+            rank_differs = spec.shape is not None and len(spec.shape) != array.ndim
+            if dtype != spec.dtype or rank_differs:
+                raise InvalidInput(f"input {name!r}: expected {spec}, got {dtype} {list(array.shape)}")
+            if array.ndim and not len(array):
+                raise InvalidInput(f"input {name!r}: expected a batch of at least one, got none")
+        return signature
+
+
+def _compute(model, inputs):
+    if model == "sum":
+        return {"sum": inputs["x"].sum(axis=1)}
+    if model == "echo":
+        return {"y": inputs["x"]}
+    words = inputs["word"]
+    return {
+        "total": inputs["a"].sum(axis=1),
+        "doubled": inputs["count"] * 2,
+        "shout": np.array([word + b"!" for word in words], dtype=object),
+        "echo_bytes": words,
+    }
+
+
+@pytest.fixture
+def engine() -> ToyEngine:
+    return ToyEngine()
+
+
+def samples(dtype: str) -> np.ndarray:
+    """Four values that use the range of the type."""
+    if dtype == "string":
+        return np.array([[b"", b"ascii"], ["häkchen".encode(), b"\x00\xff"]], dtype=object)
+    if dtype == "bool":
+        return np.array([[True, False], [False, True]])
+    if dtype == "bfloat16":
+        return np.array([[0.5, -2.0], [1e30, 0.0]], dtype=ml_dtypes.bfloat16)
+    if dtype.startswith("float"):
+        return np.array([[0.5, -2.0], [np.finfo(dtype).max, 0.0]], dtype=dtype)
+    limits = np.iinfo(dtype)
+    return np.array([[limits.min, limits.max], [1, 0]], dtype=dtype)
+
+
+@pytest.fixture(params=ECHOED)
+def sample(request) -> tuple[str, np.ndarray]:
+    return request.param, samples(request.param)
+
+
+@pytest.fixture
+def soon():
+    """A deadline on the engine's clock is about so many seconds away."""
+
+    def check(deadline: float, seconds: float) -> bool:
+        return seconds - 2 < deadline - time.monotonic() <= seconds
+
+    return check

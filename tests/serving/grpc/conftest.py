@@ -1,0 +1,18 @@
+import grpc
+import pytest_asyncio
+
+from serving.grpc.server import build_server
+
+
+@pytest_asyncio.fixture
+async def server(engine):
+    server = build_server(engine, addresses=["127.0.0.1:0"], max_message_bytes=2**20)
+    server.port = await server.start()
+    yield server
+    await server.drain(0)
+
+
+@pytest_asyncio.fixture
+async def channel(server):
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        yield channel
