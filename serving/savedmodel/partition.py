@@ -6,10 +6,10 @@ stages are compiled, and along every path the stages only ascend, so that no cyc
 """
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import tensorflow as tf
-from tensorflow.core.framework import graph_pb2, node_def_pb2
+from tensorflow.core.framework import attr_value_pb2, graph_pb2, node_def_pb2
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 from tensorflow.python.grappler import tf_optimizer
 
@@ -17,9 +17,13 @@ from tensorflow.python.grappler import tf_optimizer
 _LEAVES = frozenset(
     {"Placeholder", "PlaceholderWithDefault", "VarHandleOp", "HashTable", "HashTableV2", "MutableHashTableV2"}
 )
-# Graphs with these are served as they are: state that requests change, and control flow of TensorFlow 1.
-_UNSPLITTABLE = re.compile(r"^(Assign|Scatter|Variable|VariableV2|RefEnter|Enter|Switch|Merge|RefSwitch|Iterator)")
-_HOST_OPS = re.compile(r"^(LookupTable|Parse|Decode|Encode|PyFunc|EagerPyFunc|Print|Assert|Sparse|Ragged)")
+# Graphs with these are served as they are: state that requests change, checks that must still fail where they fail
+# uncompiled, and control flow of TensorFlow 1.
+_EFFECTS = re.compile(
+    r"Assign|Scatter.*(Update|Add|Sub)$|ResourceScatter|Variable(V2)?$|Assert|Print|CheckNumerics"
+    r"|(Ref)?(Enter|Exit|Switch|Merge|NextIteration)$|Iterator"
+)
+_HOST_OPS = re.compile(r"LookupTable|Parse|Decode|Encode|(Eager)?PyFunc|Sparse|Ragged")
 # What XLA removes at no cost is not worth a compilation of its own.
 _TRIVIAL = frozenset({"Const", "Identity", "IdentityN", "ReadVariableOp", "NoOp", "Shape", "StopGradient"})
 
@@ -36,15 +40,13 @@ def compiled_outputs(
     host_ops: names of further op types to keep on the host (XLA names them when it refuses a graph).
     Raises Unsplittable where nothing is worth compiling or the graph's state forbids it.
     """
+    _refuse_effects(graph.as_graph_def(), [tensor.op.name for tensor in outputs])
     flat = _flatten(graph, inputs, outputs)
     scratch = tf.Graph()
     with scratch.as_default():
         tf.import_graph_def(flat, name="")
     wanted = [scratch.get_tensor_by_name(tensor.name) for tensor in outputs]
     order = _topological(wanted)
-    for op in order:
-        if _UNSPLITTABLE.match(op.type):
-            raise Unsplittable(f"the graph has a {op.type} op")
     stages = _stages(order, frozenset(host_ops))
     if not any(stage % 2 and op.type not in _TRIVIAL for op, stage in stages.items()):
         raise Unsplittable("there is nothing to compile")
@@ -70,7 +72,34 @@ def _flatten(graph: tf.Graph, inputs: Sequence[tf.Tensor], outputs: Sequence[tf.
     return _renamed(_pruned(optimised, [tensor.op.name for tensor in outputs]))
 
 
+def _refuse_effects(whole: graph_pb2.GraphDef, roots: Sequence[str]) -> None:
+    """Raises Unsplittable where anything that the outputs wait for, in calls too, does more than compute."""
+    bodies = {function.signature.name: function.node_def for function in whole.library.function}
+    waiting = [*_ancestors(whole, roots, control=True)]
+    entered: set[str] = set()
+    while waiting:
+        node = waiting.pop()
+        if _EFFECTS.match(node.op):
+            raise Unsplittable(f"the graph has a {node.op} op")
+        for name in {node.op, *(function.name for function in _functions(node))} & bodies.keys() - entered:
+            entered.add(name)
+            waiting += bodies[name]
+
+
 def _pruned(whole: graph_pb2.GraphDef, roots: Sequence[str]) -> graph_pb2.GraphDef:
+    kept = graph_pb2.GraphDef(library=whole.library, versions=whole.versions)
+    for node in _ancestors(whole, roots, control=False):
+        copy = kept.node.add()
+        copy.CopyFrom(node)
+        # Nothing here has effects, so that order alone carries no meaning.
+        data = [source for source in node.input if not source.startswith("^")]
+        del copy.input[:]
+        copy.input.extend(data)
+        copy.attr.pop("_class", None)
+    return kept
+
+
+def _ancestors(whole: graph_pb2.GraphDef, roots: Sequence[str], *, control: bool) -> Iterator[node_def_pb2.NodeDef]:
     nodes = {node.name: node for node in whole.node}
     needed: set[str] = set()
     waiting = list(roots)
@@ -78,19 +107,15 @@ def _pruned(whole: graph_pb2.GraphDef, roots: Sequence[str]) -> graph_pb2.GraphD
         name = waiting.pop()
         if name not in needed:
             needed.add(name)
-            waiting += [_node_name(source) for source in nodes[name].input if not source.startswith("^")]
-    kept = graph_pb2.GraphDef(library=whole.library, versions=whole.versions)
-    for node in whole.node:
-        if node.name in needed:
-            copy = kept.node.add()
-            copy.CopyFrom(node)
-            # Inference reads state and never changes it (see _UNSPLITTABLE), so order alone carries no meaning.
-            data = [source for source in node.input if not source.startswith("^")]
-            del copy.input[:]
-            copy.input.extend(data)
-            if "_class" in copy.attr:
-                del copy.attr["_class"]
-    return kept
+            yield nodes[name]
+            waiting += [_node_name(source) for source in nodes[name].input if control or not source.startswith("^")]
+
+
+def _functions(node: node_def_pb2.NodeDef) -> Iterator[attr_value_pb2.NameAttrList]:
+    for value in node.attr.values():
+        if value.HasField("func"):
+            yield value.func
+        yield from value.list.func
 
 
 def _renamed(flat: graph_pb2.GraphDef) -> graph_pb2.GraphDef:
@@ -99,9 +124,8 @@ def _renamed(flat: graph_pb2.GraphDef) -> graph_pb2.GraphDef:
     bodies = [flat.node, *(function.node_def for function in flat.library.function)]
     for node in (node for body in bodies for node in body):
         node.op = fresh.get(node.op, node.op)
-        for value in node.attr.values():
-            for function in (value.func, *value.list.func) if value.HasField("func") else value.list.func:
-                function.name = fresh.get(function.name, function.name)
+        for function in _functions(node):
+            function.name = fresh.get(function.name, function.name)
     for function in flat.library.function:
         function.signature.name = fresh[function.signature.name]
     for gradient in flat.library.gradient:

@@ -129,8 +129,7 @@ def _close(got: np.ndarray, want: np.ndarray) -> bool:
 def _summary(error: tf.errors.OpError) -> str:
     """What went wrong, without the stack and the node names that TensorFlow wraps around it."""
     message = (error.message or type(error).__name__).split("\n\nOriginal stack trace")[0]
-    if message.startswith("Graph execution error"):
-        message = _NODE_LINE.split(message)[-1]
+    message = _NODE_LINE.split(message.removeprefix("Graph execution error:"))[-1]
     return message.strip().split("\n")[0].split(" [[")[0][:300]
 
 
