@@ -1,0 +1,197 @@
+"""What the three families share about fitting: options, batches, the schedule, early stopping and resuming."""
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from training.runlog import Progress, RunLog
+
+Collate = Callable[[np.ndarray, np.random.Generator], tuple[Any, Any]]
+"""Makes (inputs, targets) of the examples at these indices; all randomness comes from the generator."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitOptions:
+    """How long, how fast and how carefully to fit, and the folder that keeps the run."""
+
+    run: Path
+    epochs: int = 20
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    warm_up: float = 0.05  # share of all steps in which the rate rises to `learning_rate`
+    weight_decay: float = 1e-4
+    clip_norm: float = 1.0
+    patience: int = 10  # epochs without a better validation score before stopping
+    seed: int = 0
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "learning_rate", "clip_norm", "patience"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive. Received: {getattr(self, name)}")
+        if not 0 <= self.warm_up < 1:
+            raise ValueError(f"warm_up is a share of all steps, from 0 up to 1. Received: {self.warm_up}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitReport:
+    """What a fit came to: one row of figures an epoch, and which epoch was kept."""
+
+    history: Sequence[Mapping[str, float]]
+    best_epoch: int
+    monitor: str
+    seconds: float
+    run: Path
+
+    @property
+    def best(self) -> Mapping[str, float]:
+        """The figures of the epoch whose weights were kept."""
+        return self.history[self.best_epoch]
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches of `size` examples in an order that follows from (seed, epoch) alone.
+
+    With `lengths`, examples are shuffled, then sorted by length inside windows of `window` batches, so that a batch
+    holds examples of like length and little is padded. The longest batch comes first and the shortest second: memory
+    runs out in the first step or never, and Keras, which takes shapes from the first two, sees that lengths vary.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        batch_size: int,
+        collate: Collate,
+        *,
+        seed: int = 0,
+        shuffle: bool = True,
+        lengths: np.ndarray | None = None,
+        window: int = 50,
+        **workers: Any,
+    ) -> None:
+        super().__init__(**workers)
+        if size < 1:
+            raise ValueError(f"Expected at least one example to make batches of. Received: {size}")
+        self.size, self.batch_size, self.collate = size, batch_size, collate
+        self.seed, self.shuffle, self.lengths, self.window = seed, shuffle, lengths, window
+        self._epoch = -1
+        self.epoch = 0
+
+    @property
+    def epoch(self) -> int:
+        return self._epoch
+
+    @epoch.setter
+    def epoch(self, epoch: int) -> None:
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._batches = self._plan()
+
+    def _plan(self) -> list[np.ndarray]:
+        rng = np.random.default_rng([self.seed, self.epoch if self.shuffle else 0])
+        order = rng.permutation(self.size) if self.shuffle else np.arange(self.size)
+        if self.lengths is None:
+            return np.split(order, range(self.batch_size, self.size, self.batch_size))
+        batches: list[np.ndarray] = []
+        for start in range(0, self.size, self.batch_size * self.window):
+            part = order[start : start + self.batch_size * self.window]
+            part = part[np.argsort(self.lengths[part], kind="stable")]
+            batches += np.split(part, range(self.batch_size, len(part), self.batch_size))
+        batches = [batches[i] for i in rng.permutation(len(batches))] if self.shuffle else batches
+        batches.sort(key=lambda batch: -self.lengths[batch].max())
+        extremes, rest = [batches[0], *batches[1:][-1:]], batches[1:-1]
+        return extremes + [rest[i] for i in rng.permutation(len(rest))]
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        epoch = self.epoch if self.shuffle else 0
+        return self.collate(self._batches[index], np.random.default_rng([self.seed, epoch, index]))
+
+
+def start(options: FitOptions) -> None:
+    """Seed every generator and, where there is a GPU, compute in half precision: call before building the model."""
+    keras.utils.set_random_seed(options.seed)
+    keras.config.set_dtype_policy("mixed_float16" if keras.distribution.list_devices("gpu") else "float32")
+
+
+def in_float32(model: keras.Model, build: Callable[[], keras.Model]) -> keras.Model:
+    """The same weights in a freshly built model that computes in float32, as an export needs it."""
+    keras.config.set_dtype_policy("float32")
+    if model.dtype_policy.compute_dtype == "float32":
+        return model
+    plain = build()
+    plain.set_weights(model.get_weights())
+    return plain
+
+
+def optimizer(options: FitOptions, steps: int) -> keras.optimizers.Optimizer:
+    """AdamW under a cosine schedule over `steps` steps, the first share of which is a linear warm-up."""
+    warm_up = int(options.warm_up * steps)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=options.learning_rate / 100 if warm_up else options.learning_rate,
+        decay_steps=steps - warm_up,
+        alpha=0.01,
+        warmup_target=options.learning_rate if warm_up else None,
+        warmup_steps=warm_up,
+    )
+    made = keras.optimizers.AdamW(
+        learning_rate=schedule, weight_decay=options.weight_decay, global_clipnorm=options.clip_norm
+    )
+    made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return made
+
+
+def fit(
+    model: keras.Model,
+    train: Batches,
+    valid: Batches,
+    *,
+    loss: Any,
+    metrics: Any = None,
+    monitor: str,
+    mode: str,
+    options: FitOptions,
+    compiled: bool = False,
+) -> FitReport:
+    """Fit `model`, which ends with the weights of the epoch that did best on `valid`.
+
+    `monitor` is a column of the log ("val_loss"), `mode` says whether "min" or "max" of it is best. With
+    `options.resume` a run that was killed continues after its last whole epoch, as if it had never stopped.
+    `compiled` asks for XLA: it compiles every batch shape anew, so it pays where all batches have one shape.
+
+    Raises:
+        FileExistsError: the folder holds a run already, and `options.resume` is off.
+        ValueError: the run in the folder was started with other options or another model.
+        FloatingPointError: the loss is no longer a number.
+    """
+    if mode not in ("min", "max"):
+        raise ValueError(f'mode must be "min" or "max". Received: {mode!r}')
+    began = time.monotonic()
+    made = optimizer(options, options.epochs * len(train))
+    compiled = compiled or keras.backend.backend() == "jax"
+    model.compile(made, loss=loss, metrics=metrics, jit_compile=compiled)
+    made.build(model.trainable_variables)
+    log = RunLog(options, model, monitor=monitor, mode=mode)
+    first = log.restore() if options.resume else log.begin()
+    keeper = Progress(log, train)
+    if not log.finished:
+        model.fit(
+            train,
+            validation_data=valid,
+            initial_epoch=first,
+            epochs=options.epochs,
+            shuffle=False,  # the batches come shuffled
+            callbacks=[keeper],
+            verbose=1 if sys.stdout.isatty() else 2,
+        )
+    log.finish()
+    seconds = time.monotonic() - began
+    return FitReport(history=log.history, best_epoch=log.best_epoch, monitor=monitor, seconds=seconds, run=options.run)
