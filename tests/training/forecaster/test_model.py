@@ -1,0 +1,124 @@
+import math
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from training.forecaster import model
+from training.forecaster.features import CONTEXT, HORIZON, MEMORY, Window
+from training.forecaster.generated import generate
+
+DAY = 17000
+
+
+@pytest.fixture(scope="module")
+def forecaster() -> keras.Model:
+    keras.utils.set_random_seed(0)
+    return model.build(model.ForecasterConfig(units=8))
+
+
+def _ask(forecaster: keras.Model, history: np.ndarray, end_day: int = DAY) -> np.ndarray:
+    inputs = {
+        "history": history[None].astype("float32"),
+        "end_day": np.array([end_day], "int32"),
+    }
+    return ops.convert_to_numpy(forecaster(inputs, training=False))[0]
+
+
+def _series(days: int) -> np.ndarray:
+    return generate(1, seed=4, days=(days, days))[0].values
+
+
+@pytest.mark.parametrize("end_day", [DAY, -1])
+@pytest.mark.parametrize("days", [30, CONTEXT, 900])
+def test_padding_with_nan_changes_nothing_at_all(forecaster: keras.Model, days: int, end_day: int) -> None:
+    history = _series(days)
+    padded = np.concatenate([np.full(500, np.nan), history])
+    np.testing.assert_array_equal(_ask(forecaster, padded, end_day), _ask(forecaster, history, end_day))
+
+
+def test_days_beyond_the_memory_change_nothing(forecaster: keras.Model) -> None:
+    history = _series(MEMORY)
+    longer = np.concatenate([np.full(100, 1e6), history])
+    np.testing.assert_array_equal(_ask(forecaster, longer), _ask(forecaster, history))
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        np.zeros(30),
+        np.full(200, 5.0),
+        np.full(200, -1e30),
+        np.full(30, np.nan),
+        np.arange(7.0),
+        np.r_[np.arange(500.0), np.full(200, np.nan)],
+        np.r_[np.zeros(300), 1e9],
+        np.random.default_rng(0).normal(size=1500) * 1e36,
+    ],
+    ids=["zeros", "constant", "huge", "missing", "week", "stopped", "jump", "wild"],
+)
+@pytest.mark.parametrize("end_day", [DAY, -1, 0, 2**31 - 1 - 2 * HORIZON])
+def test_every_history_gets_finite_ordered_quantiles(
+    forecaster: keras.Model, history: np.ndarray, end_day: int
+) -> None:
+    answer = _ask(forecaster, history, end_day)
+    assert answer.shape == (HORIZON, 11)
+    assert np.isfinite(answer).all()
+    assert (np.diff(answer[:, 1:-1], axis=1) >= 0).all()
+
+
+def test_a_constant_series_goes_on_as_it_was(forecaster: keras.Model) -> None:
+    np.testing.assert_allclose(_ask(forecaster, np.full(100, 5.0))[:, :-1], 5.0, rtol=1e-3)
+
+
+@pytest.mark.parametrize("factor", [1024.0, 2.0**-20])
+def test_units_do_not_matter(forecaster: keras.Model, factor: float) -> None:
+    history = _series(300)
+    expected = _ask(forecaster, history)
+    np.testing.assert_allclose(_ask(forecaster, history * factor) / factor, expected, rtol=1e-5)
+
+
+def test_any_negative_day_is_unknown(forecaster: keras.Model) -> None:
+    history = _series(300)
+    np.testing.assert_array_equal(_ask(forecaster, history, -1), _ask(forecaster, history, -4000))
+    assert (_ask(forecaster, history, -1) != _ask(forecaster, history, DAY)).any()
+
+
+def test_a_missing_day_is_taken_to_be_as_its_weekday_usually_is() -> None:
+    weekly = np.tile([10.0, 20, 30, 40, 50, 5, 1], 30).astype("float32")
+    gappy = weekly.copy()
+    gappy[[-3, -10, -11, -30]] = np.nan
+    day = np.array([DAY], "int32")
+    whole, holey = (Window()(history[None], day) for history in (weekly, gappy))
+    np.testing.assert_allclose(holey["baseline"][0], weekly[:7], rtol=1e-4)
+    np.testing.assert_allclose(whole["baseline"][0], weekly[:7], rtol=1e-4)
+
+
+def test_a_holiday_of_earlier_years_is_announced() -> None:
+    calendar = np.arange(np.datetime64("2016-06-01"), np.datetime64("2018-12-22"))
+    values = np.where([str(day)[5:] == "12-25" for day in calendar], 10.0, 100.0)
+    values += np.random.default_rng(0).normal(0, 4, len(values))
+    end_day = np.array([(calendar[-1] - np.datetime64("1970-01-01")).astype(int)], "int32")
+    found = Window()(values[None].astype("float32"), end_day)
+    guess = ops.convert_to_numpy(found["shortcuts"])[0, :, 1] * float(found["scale"][0, 0])
+    assert guess[3] == pytest.approx(-90, abs=12)  # the 25th is the fourth day after the 21st
+    assert np.abs(np.delete(guess, 3)).max() < 15
+
+
+def test_the_loss_ignores_missing_targets_and_units() -> None:
+    answer = np.tile(np.linspace(90, 110, 11, dtype="float32"), (1, HORIZON, 1))
+    answer[..., -1] = 10
+    targets = np.full((1, HORIZON), 100, "float32")
+    full = float(model.forecast_loss(targets, answer)[0])
+    assert math.isclose(float(model.forecast_loss(targets * 8, answer * 8)[0]), full, rel_tol=1e-6)
+    targets[0, 3:] = np.nan
+    assert math.isclose(float(model.forecast_loss(targets, answer)[0]), full, rel_tol=1e-6)
+    assert float(model.forecast_loss(targets * np.nan, answer)[0]) == 0.0
+
+
+def test_the_model_is_made_again_from_its_configuration(forecaster: keras.Model) -> None:
+    again = keras.Model.from_config(forecaster.get_config())
+    again.set_weights(forecaster.get_weights())
+    history = _series(200)
+    np.testing.assert_array_equal(_ask(again, history), _ask(forecaster, history))

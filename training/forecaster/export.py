@@ -1,0 +1,124 @@
+"""Writes the forecaster as a version that a server can load."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from training import saving
+from training.fitting import FitOptions, FitReport
+from training.forecaster import data
+from training.forecaster.features import CONTEXT, HORIZON, MEMORY
+from training.forecaster.generated import generate
+from training.forecaster.model import split
+
+NAME = "forecaster"
+INPUTS = {
+    "history": tf.TensorSpec([None, None], tf.float32),
+    "end_day": tf.TensorSpec([None], tf.int32),
+}
+RULES = {
+    "history": saving.InputRule(
+        axis=1,
+        side="left",
+        value=math.nan,
+        buckets=(CONTEXT, MEMORY),
+        min_length=7,
+        nan_allowed=True,
+        min_observed=7,
+    )
+}
+
+
+def export(
+    models: Path,
+    model: keras.Model,
+    series: Sequence[data.Series],
+    test_from: Mapping[str, data.TestFrom],
+    *,
+    report: FitReport,
+    options: FitOptions,
+) -> Path:
+    """Write the next version of models/forecaster and return its directory."""
+
+    def core(history: tf.Tensor, end_day: tf.Tensor) -> dict[str, tf.Tensor]:
+        return split(model({"history": history, "end_day": end_day}, training=False))
+
+    return saving.export(
+        models,
+        NAME,
+        model=model,
+        core=core,
+        inputs=INPUTS,
+        rules=RULES,
+        warmup=_warmup(),
+        card=_card(model, series, test_from, report, options),
+    )
+
+
+def _warmup() -> list[dict[str, np.ndarray]]:
+    """Requests such as people send: a few weeks, a quarter with gaps and no date, three years, several at once."""
+    requests = []
+    for seed, (length, batch, dated) in enumerate([(60, 1, True), (112, 1, False), (1120, 1, True), (112, 8, True)]):
+        made = generate(batch, seed=seed, days=(length, length))
+        days = [one.first_day + length - 1 if dated else -1 for one in made]
+        requests.append({"history": np.stack([one.values for one in made]), "end_day": np.array(days, "int32")})
+    return requests
+
+
+def _card(
+    model: keras.Model,
+    series: Sequence[data.Series],
+    test_from: Mapping[str, data.TestFrom],
+    report: FitReport,
+    options: FitOptions,
+) -> str:
+    counts: dict[str, list[data.Series]] = {}
+    for one in series:
+        counts.setdefault(one.source, []).append(one)
+    rows = "\n".join(
+        f"| {source} | {len(group)} | {sum(data.test_start(one, test_from) for one in group):,} "
+        f"| {test_from.get(source, f'last {data.TEST_SHARE:.0%}')} |"
+        for source, group in counts.items()
+    )
+    return f"""# Forecaster
+
+Forecasts the next {HORIZON} days of one daily series: the mean and nine quantiles (0.1 to 0.9) of each day.
+An encoder-decoder LSTM of {model.count_params():,} parameters over features computed in the graph: the last
+{CONTEXT} days week by week, and what the same holidays and seasons brought up to three years back.
+
+## Input and output
+
+- `history` float32 [batch, time]: oldest first, NaN is missing, at least 7 values. The last {MEMORY} days count.
+- `end_day` int32 [batch]: days from 1970-01-01 to the last value; -1 if unknown, at the cost of calendar and holidays.
+- `mean` float32 [batch, {HORIZON}], `quantiles` float32 [batch, {HORIZON}, 9]: in the units of the history.
+
+## Data
+
+| source | series | days before the test part | test part from |
+|---|---|---|---|
+{rows}
+
+Validation: the last tenth before the test part, or half a year if that is less. Nothing from a test part was seen.
+City of Chicago data portal (CTA ridership, open data); NN5 competition; public time-series collections.
+
+## Training
+
+Seed {options.seed}; {len(report.history)} epochs, the best {report.best_epoch + 1};
+validation loss {report.best["val_loss"]:.4f} (pinball and Huber, in units of the series' week-to-week change).
+Keras {keras.__version__}, TensorFlow {tf.__version__}, float32.
+
+## Good for
+
+Daily counts and sums with a weekly pattern: passengers, withdrawals, sales, visits; gaps and level shifts; holidays
+that the history has seen once at least, given `end_day` and more than a year of history.
+
+## Not good for
+
+Hourly or monthly values; series that are zero on most days; more than {HORIZON} days ahead; events that nothing in
+the history announces (weather, strikes); anything where an interval must hold exactly: check the coverage first.
+Values may come out below zero.
+"""
