@@ -1,0 +1,247 @@
+"""POST /forecast: the next seven days of one daily series, or of many."""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    RootModel,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from serving.api.reading import StopAtFirst
+from serving.engine import Engine, InferRequest, InferResult
+
+MODEL = "forecaster"
+MIN_OBSERVED = 7
+MAX_SERIES = 1024
+MAX_VALUE = 1e15
+FIRST_DATE, LAST_DATE = date(1900, 1, 1), date(2200, 12, 31)
+LEVELS = tuple(f"{tenth / 10:.1f}" for tenth in range(1, 10))
+
+_EPOCH = date(1970, 1, 1)
+_GREGORIAN_CYCLE = 146_097  # days in 400 years, a whole number of weeks: the calendar repeats after them
+_SMALLEST_GROUP = 6  # series of up to 2**6 days are not worth telling apart
+
+
+def _enough_observed(values: list[float | None] | None) -> list[float | None] | None:
+    if values is None:
+        return None
+    observed = len(values) - values.count(None)
+    if observed < MIN_OBSERVED:
+        raise PydanticCustomError(
+            "too_few",
+            "expected at least {least} values that are not null, got {observed} of {length}",
+            {"least": MIN_OBSERVED, "observed": observed, "length": len(values)},
+        )
+    return values
+
+
+def _written_date(value: Any) -> date:
+    try:
+        day = value if isinstance(value, date) else date.fromisoformat(value) if len(value) == 10 else None
+    except (TypeError, ValueError):
+        day = None
+    if day is None or not FIRST_DATE <= day <= LAST_DATE:
+        raise PydanticCustomError(
+            "date",
+            "expected a date that exists, written YYYY-MM-DD, from {first} to {last}",
+            {"first": FIRST_DATE.isoformat(), "last": LAST_DATE.isoformat()},
+        )
+    return day
+
+
+Value = Annotated[
+    float,
+    Field(strict=True, allow_inf_nan=False, ge=-MAX_VALUE, le=MAX_VALUE),
+]
+Values = list[Value | None]
+_VALUES_SCHEMA = WithJsonSchema(
+    {"type": "array", "items": {"type": "number", "nullable": True}, "minItems": MIN_OBSERVED}
+)
+LastDate = Annotated[date, BeforeValidator(_written_date), WithJsonSchema({"type": "string", "format": "date"})]
+
+_VALUES = "Daily values, oldest first, null where one is missing; at least seven are not null."
+_LAST_DATE = "The day of the last value. Without it the model cannot know weekdays, and answers no dates."
+_WEEKS = [312.0, 298.5, 305.0, 310.0, 341.5, 402.0, 388.0]
+_EXAMPLE: dict[str, Any] = {"values": [*_WEEKS, *_WEEKS, 318.0, None, *_WEEKS[2:]], "last_date": "2019-05-31"}
+
+
+class Series(BaseModel):
+    """One daily series."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": _EXAMPLE})
+
+    values: Annotated[Values, StopAtFirst(), _VALUES_SCHEMA] = Field(description=_VALUES)
+    last_date: LastDate | None = Field(default=None, description=_LAST_DATE)
+
+    _observed = field_validator("values")(_enough_observed)
+
+
+class ForecastRequest(BaseModel):
+    """Either one series (`values`, and `last_date` if it is known), or many in `series`."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": _EXAMPLE})
+
+    values: Annotated[Values | None, StopAtFirst(), _VALUES_SCHEMA] = Field(default=None, description=_VALUES)
+    last_date: LastDate | None = Field(default=None, description=_LAST_DATE)
+    series: Annotated[list[Series] | None, StopAtFirst()] = Field(
+        default=None,
+        description=f"Up to {MAX_SERIES:,} series, of any lengths; answered in the same order.",
+        min_length=1,
+        max_length=MAX_SERIES,
+    )
+
+    _observed = field_validator("values")(_enough_observed)
+
+    @model_validator(mode="after")
+    def _one_form(self) -> "ForecastRequest":
+        if (self.values is None) == (self.series is None):
+            came = "neither" if self.values is None else "both"
+            raise PydanticCustomError("one_form", f"expected either values (one series) or series (many), got {came}")
+        if self.series is not None and self.last_date is not None:
+            raise PydanticCustomError("one_form", "expected a last_date inside each of the series, got one beside them")
+        return self
+
+    def every(self) -> Sequence[Series]:
+        """Give the series of either form as one sequence."""
+        return self.series or [Series.model_construct(values=self.values or [], last_date=self.last_date)]
+
+
+class Forecast(BaseModel):
+    """The seven days after the last value."""
+
+    dates: list[date] | None = Field(description="The days forecast; null where last_date was not given.")
+    mean: list[float] = Field(description="The expected value of each day.")
+    quantiles: dict[str, list[float]] = Field(
+        description='For each level "0.1" to "0.9" the value that the day stays below with that probability.'
+    )
+
+
+_DAYS = [(date(2019, 6, 1) + timedelta(days=day)).isoformat() for day in range(7)]
+_FORECAST_EXAMPLE: dict[str, Any] = {
+    "dates": _DAYS,
+    "mean": _WEEKS,
+    "quantiles": {level: [value + 8 * (float(level) - 0.5) for value in _WEEKS] for level in LEVELS},
+}
+
+
+class ForecastAnswer(Forecast):
+    """The forecast of one series."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"model": MODEL, "version": 1, **_FORECAST_EXAMPLE}})
+
+    model: str = Field(description="Name of the model that answered.")
+    version: int = Field(description="Version of that model.")
+
+
+class ForecastsAnswer(BaseModel):
+    """The forecasts of many series, in the order in which they were given."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"model": MODEL, "version": 1, "forecasts": [_FORECAST_EXAMPLE]}}
+    )
+
+    model: str = Field(description="Name of the model that answered.")
+    version: int = Field(description="Version of that model.")
+    forecasts: list[Forecast]
+
+
+def _one_of(schema: dict[str, Any]) -> None:
+    schema["oneOf"] = schema.pop("anyOf")  # BentoML's page keeps only the first of anyOf
+    schema["example"] = {"model": MODEL, "version": 1, **_FORECAST_EXAMPLE}
+
+
+class ForecastReply(RootModel[ForecastAnswer | ForecastsAnswer]):
+    """One forecast for `values`; a list of them for `series`. For documentation."""
+
+    model_config = ConfigDict(json_schema_extra=_one_of)
+
+
+async def forecast(engine: Engine, request: ForecastRequest, *, timeout: float) -> ForecastAnswer | ForecastsAnswer:
+    """Forecast the seven days after each series.
+
+    timeout: seconds that the answer may take.
+    Raises ServingError.
+    """
+    every = request.every()
+    results = await _infer(engine, every, time.monotonic() + timeout)
+    answers = {
+        index: _forecast(every[index], result, row) for rows, result in results for row, index in enumerate(rows)
+    }
+    _, first = results[0]
+    if request.series is None:
+        one = answers[0]
+        return ForecastAnswer.model_construct(
+            model=first.model, version=first.version, dates=one.dates, mean=one.mean, quantiles=one.quantiles
+        )
+    in_order = [answers[index] for index in range(len(every))]
+    return ForecastsAnswer.model_construct(model=first.model, version=first.version, forecasts=in_order)
+
+
+async def _infer(engine: Engine, every: Sequence[Series], deadline: float) -> list[tuple[list[int], InferResult]]:
+    """Ask for all the series, those of like length together, so that padding at most doubles what came.
+
+    All answers come from one version, also when another takes over in between.
+    """
+    groups: defaultdict[int, list[int]] = defaultdict(list)
+    for index, series in enumerate(every):
+        groups[max(_SMALLEST_GROUP, (len(series.values) - 1).bit_length())].append(index)
+
+    def ask(version: int | None) -> list[Any]:
+        return [
+            engine.infer(InferRequest(MODEL, _inputs([every[row] for row in rows]), version=version, deadline=deadline))
+            for rows in groups.values()
+        ]
+
+    results: list[InferResult] = await asyncio.gather(*ask(None))
+    if len({result.version for result in results}) > 1:
+        results = await asyncio.gather(*ask(max(result.version for result in results)))
+    return list(zip(groups.values(), results, strict=True))
+
+
+def _inputs(group: Sequence[Series]) -> dict[str, NDArray[Any]]:
+    """Give history float32 [batch, time], on the left filled up with NaN, and end_day int32 [batch]."""
+    longest = max(len(series.values) for series in group)
+    history = np.full((len(group), longest), np.nan, np.float32)
+    for row, series in zip(history, group, strict=True):
+        row[longest - len(series.values) :] = np.array(series.values, np.float32)
+    return {
+        "history": history,
+        "end_day": np.array([_end_day(series.last_date) for series in group], np.int32),
+    }
+
+
+def _end_day(day: date | None) -> int:
+    """Count days since 1970-01-01, -1 for unknown; an earlier day stands for itself 400 years on."""
+    if day is None:
+        return -1
+    days = (day - _EPOCH).days
+    return days if days >= 0 else days + _GREGORIAN_CYCLE
+
+
+def _forecast(series: Series, result: InferResult, row: int) -> Forecast:
+    mean = _shortest(result.outputs["mean"][row])
+    dates = None
+    if series.last_date is not None:
+        dates = [series.last_date + timedelta(days=ahead) for ahead in range(1, len(mean) + 1)]
+    by_level = result.outputs["quantiles"][row].T
+    quantiles = {level: _shortest(days) for level, days in zip(LEVELS, by_level, strict=True)}
+    return Forecast.model_construct(dates=dates, mean=mean, quantiles=quantiles)
+
+
+def _shortest(values: NDArray[np.float32]) -> list[float]:
+    """Give the shortest decimals that are these float32: 0.1 rather than 0.10000000149011612."""
+    return [float(text) for text in values.astype("U")]
