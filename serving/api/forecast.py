@@ -33,7 +33,6 @@ LEVELS = tuple(f"{tenth / 10:.1f}" for tenth in range(1, 10))
 
 _EPOCH = date(1970, 1, 1)
 _GREGORIAN_CYCLE = 146_097  # days in 400 years, a whole number of weeks: the calendar repeats after them
-_SMALLEST_GROUP = 6  # series of up to 2**6 days are not worth telling apart
 
 
 def _enough_observed(values: list[float | None] | None) -> list[float | None] | None:
@@ -192,13 +191,13 @@ async def forecast(engine: Engine, request: ForecastRequest, *, timeout: float) 
 
 
 async def _infer(engine: Engine, every: Sequence[Series], deadline: float) -> list[tuple[list[int], InferResult]]:
-    """Ask for all the series, those of like length together, so that padding at most doubles what came.
+    """Ask for all the series, those of one length together; the engine pads and merges where that is worth it.
 
     All answers come from one version, also when another takes over in between.
     """
     groups: defaultdict[int, list[int]] = defaultdict(list)
     for index, series in enumerate(every):
-        groups[max(_SMALLEST_GROUP, (len(series.values) - 1).bit_length())].append(index)
+        groups[len(series.values)].append(index)
 
     def ask(version: int | None) -> list[Any]:
         return [
@@ -213,13 +212,9 @@ async def _infer(engine: Engine, every: Sequence[Series], deadline: float) -> li
 
 
 def _inputs(group: Sequence[Series]) -> dict[str, NDArray[Any]]:
-    """Give history float32 [batch, time], on the left filled up with NaN, and end_day int32 [batch]."""
-    longest = max(len(series.values) for series in group)
-    history = np.full((len(group), longest), np.nan, np.float32)
-    for row, series in zip(history, group, strict=True):
-        row[longest - len(series.values) :] = np.array(series.values, np.float32)
+    """Give history float32 [batch, time], NaN where a value is null, and end_day int32 [batch]."""
     return {
-        "history": history,
+        "history": np.array([series.values for series in group], np.float32),
         "end_day": np.array([_end_day(series.last_date) for series in group], np.int32),
     }
 

@@ -53,11 +53,10 @@ async def test_many_are_answered_in_order(engine):
     assert body["forecasts"][3]["dates"][2:5] == ["2020-02-29", "2020-03-01", "2020-03-02"]
 
 
-async def test_like_lengths_go_together_and_padding_is_bounded(engine):
-    lengths = [7, 65, 129, 64, 128, 512, 1000]
+async def test_series_of_one_length_are_asked_together(engine):
+    lengths = [7, 65, 7, 1000, 65, 7]
     await forecast(engine, ask({"series": [{"values": [1.0] * length} for length in lengths]}), timeout=5)
-    shapes = {request.inputs["history"].shape for request in engine.requests}
-    assert shapes == {(2, 64), (2, 128), (1, 129), (1, 512), (1, 1000)}
+    assert {request.inputs["history"].shape for request in engine.requests} == {(3, 7), (2, 65), (1, 1000)}
 
 
 async def test_all_answers_are_of_one_version(engine):
