@@ -1,0 +1,136 @@
+import os
+import warnings
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from training.datasets.clip_store import ClipError
+from training.datasets.clips import decode_clip, decode_picture, find_clips, load_clips, sample_indices
+
+CODECS = {
+    ".mp4": ("mpeg4", "yuv420p"),
+    ".webm": ("libvpx", "yuv420p"),
+    ".avi": ("mpeg4", "yuv420p"),
+    ".gif": ("gif", "rgb8"),
+}
+
+
+def write_clip(path: Path, frames: int = 24, *, width: int = 160, height: int = 96, shade: int = 0) -> Path:
+    """Write a clip that grows lighter from frame to frame, its left half redder than its right."""
+    codec, pixels = CODECS[path.suffix]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = width, height, pixels
+        for index in range(frames):
+            picture = np.full((height, width, 3), shade + 6 * index, np.uint8)
+            picture[:, : width // 2, 0] += 80
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def write_folder(folder: Path, clips: int = 2) -> Path:
+    for split in ("train", "valid", "test"):
+        for shade, name in enumerate(("calm", "loud")):
+            for index in range(clips):
+                write_clip(folder / split / name / f"{index}.mp4", shade=40 * shade)
+    return folder
+
+
+def test_frames_are_evenly_spaced_with_both_ends() -> None:
+    assert sample_indices(16).tolist() == list(range(16))
+    assert sample_indices(31).tolist() == list(range(0, 31, 2))
+    assert sample_indices(1).tolist() == [0] * 16
+    assert len(set(sample_indices(5).tolist())) == 5
+
+
+@pytest.mark.parametrize("suffix", CODECS)
+def test_every_format_decodes(tmp_path: Path, suffix: str) -> None:
+    frames = decode_clip(write_clip(tmp_path / f"clip{suffix}", frames=31))
+
+    assert frames.shape == (16, 112, 112, 3)
+    assert frames.dtype == np.uint8
+    light = frames[:, :, 80:, 1].mean(axis=(1, 2))
+    assert np.allclose(light, 6.0 * sample_indices(31), atol=20)  # the whole clip, in order
+    assert (frames[:, :, :40, 0].mean() - frames[:, :, 70:, 0].mean()) > 40  # RGB, the whole frame
+
+
+def test_a_clip_of_one_frame_repeats_it(tmp_path: Path) -> None:
+    frames = decode_clip(write_clip(tmp_path / "one.mp4", frames=1))
+    assert (frames == frames[0]).all()
+
+
+def test_a_picture_keeps_its_proportions(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4")
+    first, last = decode_picture(clip, 0.0, 48), decode_picture(clip, 1.0, 48)
+    assert first.shape == last.shape == (48, 80, 3)
+    assert last.mean() > first.mean() + 100
+
+
+@pytest.mark.parametrize("content", [b"", b"no video at all" * 100], ids=["empty", "text"])
+def test_a_broken_file_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.mp4"
+    path.write_bytes(content)
+    with pytest.raises(ClipError, match=r"broken\.mp4"):
+        decode_clip(path)
+
+
+def test_a_folder_is_decoded_in_parallel_and_kept(tmp_path: Path) -> None:
+    folder, cache = write_folder(tmp_path / "data"), tmp_path / "run"
+    clips = load_clips(folder, "train", cache=cache, workers=2)
+
+    assert clips.classes == ("calm", "loud")
+    assert clips.labels.tolist() == [0, 0, 1, 1]
+    for frames, path in zip(clips.frames, sorted((folder / "train").rglob("*.mp4")), strict=True):
+        assert (frames == decode_clip(path)).all()
+    assert isinstance(clips.frames, np.memmap)
+    assert sorted(path.name for path in folder.iterdir()) == ["test", "train", "valid"]
+
+    stored = (cache / "train.npy").stat().st_mtime_ns
+    again = load_clips(folder, "train", cache=cache)
+    assert (cache / "train.npy").stat().st_mtime_ns == stored
+    assert (again.frames == clips.frames).all()
+
+
+def test_a_changed_folder_is_decoded_again(tmp_path: Path) -> None:
+    folder, cache = write_folder(tmp_path / "data", clips=1), tmp_path / "run"
+    assert len(load_clips(folder, "valid", cache=cache, workers=1)) == 2
+    write_clip(folder / "valid" / "loud" / "new.mp4")
+    assert len(load_clips(folder, "valid", cache=cache, workers=1)) == 3
+
+
+def test_broken_files_are_left_out_by_name(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "data")
+    whole = folder / "train" / "calm" / "1.mp4"
+    whole.write_bytes(b"not a clip")
+    with pytest.warns(UserWarning, match=os.path.join("train", "calm", r"1\.mp4")):
+        clips = load_clips(folder, "train", cache=tmp_path / "run", workers=1)
+    assert clips.labels.tolist() == [0, 1, 1]
+    assert len(clips.frames) == 3
+    assert len(clips.broken) == 1
+
+
+def test_a_split_of_broken_files_is_refused(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "data", clips=1)
+    for path in (folder / "test").rglob("*.mp4"):
+        path.write_bytes(b"not a clip")
+    warnings.simplefilter("ignore")  # pytest restores the filters
+    with pytest.raises(ClipError, match="all 2 broken"):
+        load_clips(folder, "test", cache=tmp_path / "run", workers=1)
+
+
+def test_wrong_folders_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ClipError, match="train/ and valid/"):
+        find_clips(tmp_path)
+    folder = write_folder(tmp_path / "data", clips=1)
+    (folder / "valid" / "other").mkdir()
+    with pytest.raises(ClipError, match="other"):
+        find_clips(folder)
+    (folder / "valid" / "other").rmdir()
+    (folder / "valid" / "calm" / "0.mp4").rename(folder / "valid" / "calm" / "0.txt")
+    (folder / "valid" / "loud" / "0.mp4").unlink()
+    with pytest.raises(ClipError, match="valid/"):
+        find_clips(folder)
