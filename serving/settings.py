@@ -53,9 +53,7 @@ class Settings(BaseSettings):
         None,
         description="One model's own directory of versions, as TF Serving takes it; instead of --models.",
     )
-    model_name: str = Field(
-        "default", min_length=1, description="The name of the model in --model_base_path."
-    )
+    model_name: str = Field("default", min_length=1, description="The name of the model in --model_base_path.")
     host: Annotated[str, AfterValidator(_address)] = Field(
         "0.0.0.0", description="IP address to listen on, for all three ports."
     )
@@ -65,9 +63,7 @@ class Settings(BaseSettings):
     port: Port = Field(
         8500, description="gRPC: TF Serving's services, the Open Inference Protocol, health, reflection."
     )
-    rest_api_port: Port = Field(
-        8501, description="REST: TF Serving's /v1 and the Open Inference Protocol's /v2."
-    )
+    rest_api_port: Port = Field(8501, description="REST: TF Serving's /v1 and the Open Inference Protocol's /v2.")
     workers: int = Field(
         default_factory=default_workers,
         ge=1,
@@ -85,6 +81,16 @@ class Settings(BaseSettings):
     )
     file_system_poll_wait_seconds: float = Field(
         1, ge=0, description="Time between looks for new versions; 0 looks once, at the start."
+    )
+    enable_batching: bool = Field(
+        False, description="Batch requests for models without batching parameters of their own, too."
+    )
+    xla: bool = Field(True, description="Compile models with XLA where their operations allow it.")
+    tensorflow_intra_op_parallelism: int = Field(
+        0, ge=0, description="Threads for one call of a model; 0 shares the cores out among the workers."
+    )
+    metrics_directory: Path | None = Field(
+        None, description="Where workers put what they count; by default a new directory that goes with the server."
     )
     access_log: bool = Field(False, description="Log each request on the typed HTTP API.")
 

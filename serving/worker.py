@@ -1,0 +1,126 @@
+"""One worker process: its models, and its listeners on the gRPC and REST ports that all workers share.
+
+The listeners open when the models have loaded, so that the kernel sends connections to ready workers only.
+"""
+
+import asyncio
+import importlib
+import logging
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from serving import machine, ports
+from serving.engine import Engine
+from serving.http_server import HttpServer
+from serving.metrics import process_metrics
+from serving.repository import Repository, RepositoryEvents
+from serving.rest.app import build_app
+from serving.settings import Settings
+
+if TYPE_CHECKING:
+    from serving.servable import Servable
+
+# What is kept of the grace period for ending the process itself.
+_MARGIN_SECONDS = 1.0
+_DEPTH_SECONDS = 1.0
+_log = logging.getLogger(__name__)
+
+
+class Worker:
+    """Starts in the background, drains once, then closes. Everything runs in one event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._metrics = process_metrics()
+        base: Path | dict[str, Path] = settings.models
+        if settings.model_base_path is not None:
+            base = {settings.model_name: settings.model_base_path}
+        self._repository = Repository(
+            base,
+            self._load,
+            poll_seconds=settings.file_system_poll_wait_seconds,
+            grace_seconds=settings.grace_period_seconds,
+            events=RepositoryEvents(self._metrics.loaded, self._metrics.unloaded, self._metrics.load_failed),
+        )
+        self.engine = Engine(
+            self._repository, timeout=settings.request_timeout_seconds, answered=self._metrics.answered
+        )
+        self.rest = build_app(
+            self.engine,
+            max_message_bytes=settings.max_message_bytes,
+            body_timeout=settings.request_timeout_seconds,
+        )
+        self._serving = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether a balancer should send requests here."""
+        return self._serving and self.engine.ready()
+
+    def start(self) -> None:
+        """Begins to load the models; returns at once."""
+        self._background = [asyncio.create_task(self._start()), asyncio.create_task(self._observe())]
+
+    async def drain(self) -> None:
+        """Takes no new connections on the two ports and answers what it has accepted there."""
+        self.engine.withdraw()
+        grace = self._settings.grace_period_seconds - _MARGIN_SECONDS
+        for task in self._background:
+            task.cancel()
+        await asyncio.wait(self._background)
+        if self._serving:
+            await asyncio.gather(self._grpc.drain(grace), self._http.drain(grace))
+
+    async def close(self) -> None:
+        """Unloads the models; nothing may ask for an answer any more."""
+        await self._repository.stop(_MARGIN_SECONDS)
+
+    async def _start(self) -> None:
+        began = time.monotonic()
+        settings = self._settings
+        try:
+            # In a thread, for TensorFlow takes seconds to import, and port 3000 is open already.
+            for module in ("serving.servable", "serving.grpc.server"):
+                await asyncio.to_thread(importlib.import_module, module)
+            await self._repository.start()
+            from serving.grpc.server import build_server
+
+            self._grpc = build_server(
+                self.engine,
+                addresses=[_address(settings.host, settings.port)],
+                max_message_bytes=settings.max_message_bytes,
+                reuse_port=True,
+            )
+            self._http = HttpServer(self.rest)
+            await self._grpc.start()
+            await self._http.start(ports.listen(settings.host, settings.rest_api_port))
+            self._serving = True
+        except Exception:
+            # It stays, and says that it is not ready: to end would only make BentoML start it again.
+            _log.exception("this worker cannot serve")
+            return
+        versions = ", ".join(f"{s.name} {s.version}" for s in self._repository.servables())
+        _log.info("ready after %.1f s with %s", time.monotonic() - began, versions or "no model yet")
+
+    def _load(self, name: str, version: int, path: Path) -> "Servable":
+        from serving.servable import LoadOptions, load_servable
+
+        settings = self._settings
+        threads = settings.tensorflow_intra_op_parallelism or max(1, machine.cores() // settings.workers)
+        options = LoadOptions(threads, compile=settings.xla, enable_batching=settings.enable_batching)
+        return load_servable(name, version, path, options, lambda report: self._metrics.ran(name, report))
+
+    async def _observe(self) -> None:
+        """Keeps the queue depths that /metrics shows up to date."""
+        while True:
+            depths = Counter(dict.fromkeys(self._repository.names(), 0))
+            for servable in self._repository.servables():
+                depths[servable.name] += servable.depth
+            self._metrics.queued(depths)
+            await asyncio.sleep(_DEPTH_SECONDS)
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
