@@ -1,7 +1,9 @@
 """What the server counts, as Prometheus metrics that add up across workers."""
 
+import os
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
@@ -69,3 +71,23 @@ class Metrics:
 def process_metrics() -> Metrics:
     """This process's metrics in the default registry, made once."""
     return Metrics()
+
+
+def forget_dead_workers(directory: Path) -> None:
+    """Takes workers that were killed out of the sums over living ones; the next worker calls this as it starts.
+
+    directory: where all workers of this server keep their metrics.
+    """
+    for file in directory.glob("gauge_live*_*.db"):
+        if not _is_alive(int(file.stem.rpartition("_")[2])):
+            file.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from serving import machine, ports
 from serving.engine import Engine
 from serving.http_server import HttpServer
-from serving.metrics import process_metrics
+from serving.metrics import forget_dead_workers, process_metrics
 from serving.repository import Repository, RepositoryEvents
 from serving.rest.app import build_app
 from serving.settings import Settings
@@ -33,6 +33,8 @@ class Worker:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        if settings.metrics_directory is not None:
+            forget_dead_workers(settings.metrics_directory)
         self._metrics = process_metrics()
         base: Path | dict[str, Path] = settings.models
         if settings.model_base_path is not None:
