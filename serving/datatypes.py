@@ -53,9 +53,12 @@ BY_OIP_NAME = {kind.oip_name: kind for kind in DATA_TYPES if kind.oip_name is no
 _BY_DTYPE = {kind.dtype: kind for kind in DATA_TYPES}
 
 
-def data_type_of(array: np.ndarray) -> DataType:
-    """The type of an engine's array."""
-    return _BY_DTYPE[array.dtype]
+def data_type_of(name: str, array: np.ndarray) -> DataType:
+    """The type of an output; raises InvalidInput for those of TensorFlow's that no protocol here carries."""
+    kind = _BY_DTYPE.get(array.dtype)
+    if kind is None:
+        raise InvalidInput(f"expected to send outputs of {', '.join(BY_NAME)}; got {name!r} of {array.dtype}")
+    return kind
 
 
 def element_count(name: str, shape: Sequence[int]) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from serving.errors import Code, DeadlineExceeded, InvalidInput, NotFound, ServingError
+from serving.errors import Code, DeadlineExceeded, InvalidInput, NotFound, ServingError, Unavailable
 from serving.repository import Repository, VersionStatus
 from serving.signature import Signature
 
@@ -48,6 +48,16 @@ class ModelMetadata:
     version: int
     signatures: Mapping[str, Signature]
 
+    def signature(self, name: str) -> Signature:
+        """The signature of that name; raises NotFound."""
+        return _signature(self.name, self.signatures, name)
+
+
+def _signature(model: str, signatures: Mapping[str, Signature], name: str) -> Signature:
+    if name not in signatures:
+        raise NotFound(f"model {model} has the signatures {sorted(signatures)}; received: '{name}'")
+    return signatures[name]
+
 
 class Engine:
     """Answers requests for every model of a repository.
@@ -66,6 +76,7 @@ class Engine:
         self._repository = repository
         self._timeout = timeout
         self._answered = answered
+        self._withdrawn = False
 
     async def infer(self, request: InferRequest) -> InferResult:
         """Answers one request; raises ServingError and nothing else, or CancelledError with its caller."""
@@ -95,12 +106,7 @@ class Engine:
         if not self._repository.is_started:
             await self._repository.started(deadline - began)
         servable = self._repository.get(request.model, request.version, request.label)
-        signature = servable.signatures.get(request.signature or "serving_default")
-        if signature is None:
-            raise NotFound(
-                f"model {request.model} has the signatures {sorted(servable.signatures)}; "
-                f"received: '{request.signature}'"
-            )
+        signature = _signature(request.model, servable.signatures, request.signature or "serving_default")
         unknown = [name for name in request.outputs if name not in signature.outputs]
         if unknown:
             raise InvalidInput(
@@ -113,6 +119,8 @@ class Engine:
 
     def metadata(self, model: str, version: int | None = None, label: str | None = None) -> ModelMetadata:
         """What a loaded version takes and gives; raises NotFound or FailedPrecondition."""
+        if not self._repository.is_started:
+            raise Unavailable("the models are still loading")
         servable = self._repository.get(model, version, label)
         return ModelMetadata(model, servable.version, servable.signatures)
 
@@ -124,7 +132,7 @@ class Engine:
 
     def ready(self, model: str | None = None, version: int | None = None) -> bool:
         """Whether the server, or one model or version, would answer a request now."""
-        if not self._repository.is_started:
+        if self._withdrawn or not self._repository.is_started:
             return False
         if model is None:
             return True
@@ -133,6 +141,10 @@ class Engine:
         except ServingError:
             return False
         return True
+
+    def withdraw(self) -> None:
+        """Says from now on that it is not ready; what still comes is answered."""
+        self._withdrawn = True
 
     def models(self) -> Sequence[str]:
         """The names of all models, served or not."""

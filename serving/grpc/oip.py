@@ -74,7 +74,7 @@ class InferenceService:
         response = service_pb2.ModelInferResponse(
             model_name=result.model, model_version=str(result.version), id=request.id
         )
-        raw = bool(request.raw_input_contents) or not all(map(has_typed_field, result.outputs.values()))
+        raw = bool(request.raw_input_contents) or not all(has_typed_field(*output) for output in result.outputs.items())
         for name, array in result.outputs.items():
             encode(name, array, response, raw=raw)
         return response
@@ -93,5 +93,6 @@ def _refuse_parameters(tensor: Any) -> None:
 
 
 def _describe(name: str, spec: TensorSpec, tensors: Any) -> None:
+    kind = BY_NAME.get(spec.dtype)
     shape = [-1] if spec.shape is None else [-1 if axis is None else axis for axis in spec.shape]
-    tensors.add(name=name, datatype=BY_NAME[spec.dtype].oip_name or "", shape=shape)
+    tensors.add(name=name, datatype=(kind and kind.oip_name) or "", shape=shape)

@@ -57,7 +57,7 @@ def decode_inputs(tensors: Sequence[Any], raw: Sequence[bytes]) -> dict[str, np.
 
 def encode(name: str, array: np.ndarray, response: Any, *, raw: bool) -> None:
     """Adds an output to a ModelInferResponse."""
-    kind = data_type_of(array)
+    kind = data_type_of(name, array)
     if kind.oip_name is None:
         raise InvalidInput(f"output {name!r} is {kind.name}, which this protocol cannot carry; do not request it")
     tensor = response.outputs.add(name=name, datatype=kind.oip_name, shape=array.shape)
@@ -67,8 +67,8 @@ def encode(name: str, array: np.ndarray, response: Any, *, raw: bool) -> None:
         getattr(tensor.contents, _FIELD[kind.oip_name]).extend(array.ravel().tolist())
 
 
-def has_typed_field(array: np.ndarray) -> bool:
-    return data_type_of(array).oip_name in _FIELD
+def has_typed_field(name: str, array: np.ndarray) -> bool:
+    return data_type_of(name, array).oip_name in _FIELD
 
 
 def _from_raw(name: str, content: bytes, kind: DataType, count: int) -> np.ndarray:

@@ -53,9 +53,9 @@ def decode_inputs(tensors: Mapping[str, Any], max_repeated_bytes: int) -> dict[s
     return arrays
 
 
-def encode(array: np.ndarray, tensor: Any) -> None:
+def encode(name: str, array: np.ndarray, tensor: Any) -> None:
     """Writes an array into an empty TensorProto, in the field of its type."""
-    kind = data_type_of(array)
+    kind = data_type_of(name, array)
     tensor.dtype = kind.tf_number
     for size in array.shape:
         tensor.tensor_shape.dim.add(size=size)

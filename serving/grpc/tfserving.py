@@ -42,7 +42,7 @@ class PredictionService:
         _describe(response.model_spec, result.model, result.version)
         response.model_spec.signature_name = result.signature
         for name, array in result.outputs.items():
-            encode(array, response.outputs[name])
+            encode(name, array, response.outputs[name])
         return response
 
     async def get_model_metadata(self, request: Any, _: float | None) -> Any:
@@ -102,7 +102,8 @@ def _describe_signature(definition: Any, signature: Signature) -> None:
 
 def _describe_tensor(info: Any, spec: TensorSpec) -> None:
     info.name = spec.name
-    info.dtype = BY_NAME[spec.dtype].tf_number
+    if spec.dtype in BY_NAME:
+        info.dtype = BY_NAME[spec.dtype].tf_number
     if spec.shape is None:
         info.tensor_shape.unknown_rank = True
         return

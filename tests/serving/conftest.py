@@ -9,6 +9,7 @@ import pytest
 
 from serving.engine import InferRequest, InferResult, ModelMetadata
 from serving.errors import InvalidInput, NotFound
+from serving.inputs import check_input
 from serving.repository import State, VersionStatus
 from serving.signature import Signature, TensorSpec
 
@@ -64,11 +65,18 @@ VERSIONS = (1, 2)
 
 
 class ToyEngine:
-    """Answers "sum", "mixed" and "echo"; raises `failure` instead where one is set, after `delay` seconds."""
+    """Answers "sum", "mixed" and "echo"; after `delay` seconds.
+
+    failure: raised instead of an answer. outputs: answered instead of what was computed.
+    """
 
     def __init__(self):
+        self.reset()
+
+    def reset(self):
         self.failure = None
         self.delay = 0.0
+        self.outputs = None
         self.is_ready = True
         self.requests = []
         self.started = asyncio.Event()
@@ -78,7 +86,7 @@ class ToyEngine:
         self.requests.append(request)
         self.started.set()
         version = self._version(request.model, request.version, request.label)
-        signature = self._signature(request)
+        self._check(request)
         try:
             await asyncio.sleep(self.delay)
         except asyncio.CancelledError:
@@ -86,11 +94,15 @@ class ToyEngine:
             raise
         if self.failure is not None:
             raise self.failure
-        outputs = _compute(request.model, request.inputs)
-        wanted = request.outputs or tuple(signature.outputs)
+        outputs = self.outputs or _compute(request.model, request.inputs)
+        wanted = request.outputs or tuple(outputs)
         if unknown := set(wanted) - set(outputs):
             raise InvalidInput(f"expected outputs among {sorted(outputs)}, got {sorted(unknown)}")
         return InferResult(request.model, version, request.signature, {name: outputs[name] for name in wanted})
+
+    async def begun(self):
+        """Returns once a request has reached the model."""
+        await asyncio.wait_for(self.started.wait(), 10)
 
     def metadata(self, model, version=None, label=None):
         return ModelMetadata(model, self._version(model, version, label), SIGNATURES[model])
@@ -117,7 +129,7 @@ class ToyEngine:
             return LABELS[label]
         return version or max(VERSIONS)
 
-    def _signature(self, request):
+    def _check(self, request):
         signatures = SIGNATURES[request.model]
         if request.signature not in signatures:
             raise NotFound(f"expected a signature of {sorted(signatures)}, got {request.signature!r}")
@@ -125,14 +137,9 @@ class ToyEngine:
         if set(request.inputs) != set(signature.inputs):
             raise InvalidInput(f"expected inputs {sorted(signature.inputs)}, got {sorted(request.inputs)}")
         for name, array in request.inputs.items():
-            spec = signature.inputs[name]
-            dtype = "string" if array.dtype == object else array.dtype.name
-            rank_differs = spec.shape is not None and len(spec.shape) != array.ndim
-            if dtype != spec.dtype or rank_differs:
-                raise InvalidInput(f"input {name!r}: expected {spec}, got {dtype} {list(array.shape)}")
+            check_input(signature.inputs[name], array)
             if array.ndim and not len(array):
                 raise InvalidInput(f"input {name!r}: expected a batch of at least one, got none")
-        return signature
 
 
 def _compute(model, inputs):
@@ -149,9 +156,17 @@ def _compute(model, inputs):
     }
 
 
-@pytest.fixture
-def engine() -> ToyEngine:
+@pytest.fixture(scope="module")
+def module_engine() -> ToyEngine:
+    """One engine for servers that outlive a test; tests ask for `engine`."""
     return ToyEngine()
+
+
+@pytest.fixture
+def engine(module_engine) -> ToyEngine:
+    """The engine, as new."""
+    module_engine.reset()
+    return module_engine
 
 
 def samples(dtype: str) -> np.ndarray:

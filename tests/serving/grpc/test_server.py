@@ -13,7 +13,6 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from serving import errors
-from serving.engine import InferResult
 from serving.grpc.server import build_server
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
@@ -95,20 +94,16 @@ async def test_a_message_over_the_limit_is_refused_and_the_connection_lives(stub
     assert (await stub.Predict(request(length=2**17))).outputs["sum"].float_val == [2**17]
 
 
-async def test_an_answer_may_be_larger_than_the_request_limit(engine, server):
+async def test_an_answer_may_be_larger_than_the_request_limit(engine):
     server = build_server(engine, addresses=["127.0.0.1:0"], max_message_bytes=64)
     port = await server.start()
     options = [("grpc.max_receive_message_length", -1)]
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
-        engine.infer = _large
+        engine.outputs = {"large": np.zeros(2_000_000, np.float32)}
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         answer = await stub.Predict(request(length=1))
         assert len(answer.outputs["large"].float_val) == 2_000_000
     await server.drain(0)
-
-
-async def _large(request):
-    return InferResult(request.model, 1, request.signature, {"large": np.zeros(2_000_000, np.float32)})
 
 
 async def test_the_callers_deadline_reaches_the_engine(engine, stub, soon):
@@ -121,7 +116,7 @@ async def test_the_callers_deadline_reaches_the_engine(engine, stub, soon):
 async def test_a_cancelled_call_cancels_its_work(engine, stub):
     engine.delay = 60
     call = asyncio.ensure_future(stub.Predict(request()))
-    await engine.started.wait()
+    await engine.begun()
     call.cancel()
     await asyncio.wait_for(engine.cancelled.wait(), 5)
 
@@ -188,7 +183,7 @@ async def test_a_watch_on_an_unknown_service_says_unknown(channel):
 async def test_drain_answers_what_was_accepted(engine, server, stub):
     engine.delay = 0.5
     call = asyncio.ensure_future(stub.Predict(request()))
-    await engine.started.wait()
+    await engine.begun()
     drain = asyncio.create_task(server.drain(30))
     await asyncio.sleep(0.1)
     assert not server.ready()
@@ -201,7 +196,7 @@ async def test_drain_answers_what_was_accepted(engine, server, stub):
 async def test_drain_cancels_what_outlasts_the_grace_period(engine, server, stub):
     engine.delay = 60
     call = asyncio.ensure_future(stub.Predict(request()))
-    await engine.started.wait()
+    await engine.begun()
     await asyncio.wait_for(server.drain(0.2), 5)
     await asyncio.wait_for(engine.cancelled.wait(), 5)
     code, _ = await status_of(call)

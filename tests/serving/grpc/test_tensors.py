@@ -32,7 +32,7 @@ def test_reads_what_tensorflow_writes(sample):
 def test_writes_what_tensorflow_reads(sample):
     _, array = sample
     message = TensorProto()
-    encode(array, message)
+    encode("x", array, message)
     assert not message.tensor_content
     np.testing.assert_array_equal(tf.make_ndarray(message), array)
 
@@ -40,7 +40,7 @@ def test_writes_what_tensorflow_reads(sample):
 def test_reads_what_it_writes(sample):
     _, array = sample
     message = TensorProto()
-    encode(array, message)
+    encode("x", array, message)
     decoded = decode(message)
     assert decoded.dtype == array.dtype
     np.testing.assert_array_equal(decoded, array)
@@ -50,7 +50,7 @@ def test_reads_what_it_writes(sample):
 def test_complex_numbers_travel_in_pairs(dtype):
     array = np.array([[1 + 2j, -0.5j]], dtype)
     message = TensorProto()
-    encode(array, message)
+    encode("x", array, message)
     np.testing.assert_array_equal(tf.make_ndarray(message), array)
     np.testing.assert_array_equal(decode(message), array)
     with pytest.raises(InvalidInput, match="real and imaginary parts, got 3"):
@@ -67,14 +67,14 @@ def test_scalars_and_empty_tensors(shape):
     message = tf.make_tensor_proto(np.ones(shape, np.float32))
     assert decode(message).shape == shape
     written = TensorProto()
-    encode(np.ones(shape, np.float32), written)
+    encode("x", np.ones(shape, np.float32), written)
     assert tf.make_ndarray(written).shape == shape
 
 
 def test_non_contiguous_arrays_are_written_in_order():
     array = np.arange(6, dtype=np.float32).reshape(2, 3).T
     message = TensorProto()
-    encode(array, message)
+    encode("x", array, message)
     np.testing.assert_array_equal(tf.make_ndarray(message), array)
 
 

@@ -1,0 +1,69 @@
+"""The REST app: every path of both protocols, as one ASGI app that runs bare or mounted in another."""
+
+from starlette.applications import Starlette
+from starlette.convertors import StringConvertor, register_url_convertor
+from starlette.exceptions import HTTPException
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from serving.engine import Engine
+from serving.rest.endpoint import Endpoint, Handler
+from serving.rest.errors import routing_error
+from serving.rest.oip import OpenInference
+from serving.rest.tfserving import TensorFlowServing
+
+DEFAULT_MAX_MESSAGE_BYTES = 64 * 2**20
+
+
+class _NameConvertor(StringConvertor):
+    """A model, version or label: what follows a colon is a method."""
+
+    regex = "[^/:]+"
+
+
+register_url_convertor("servable", _NameConvertor())
+
+_V1 = "/v1/models/{model:servable}"
+_V2 = "/v2/models/{model:servable}"
+_VERSION = "/versions/{version:servable}"
+_LABEL = "/labels/{label:servable}"
+
+
+def build_app(
+    engine: Engine, *, max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES, body_timeout: float = 30.0
+) -> ASGIApp:
+    """The app; it needs no lifespan.
+
+    max_message_bytes: the largest body; a larger one is answered 413.
+    body_timeout: seconds until a body must be complete; a slower one is answered 408.
+    """
+
+    def route(path: str, method: str, handler: Handler) -> Route:
+        endpoint = Endpoint(handler, max_body_bytes=max_message_bytes, body_timeout=body_timeout)
+        return Route(path, endpoint, methods=[method])
+
+    v1 = TensorFlowServing(engine)
+    v2 = OpenInference(engine)
+    routes = []
+    for which in ("", _VERSION, _LABEL):
+        routes += [
+            route(f"{_V1}{which}:predict", "POST", v1.predict),
+            route(f"{_V1}{which}:{{method:servable}}", "POST", v1.unimplemented),
+            route(f"{_V1}{which}", "GET", v1.status),
+            route(f"{_V1}{which}/metadata", "GET", v1.metadata),
+        ]
+    for which in ("", _VERSION):
+        routes += [
+            route(f"{_V2}{which}/infer", "POST", v2.infer),
+            route(f"{_V2}{which}/ready", "GET", v2.model_ready),
+            route(f"{_V2}{which}", "GET", v2.model_metadata),
+        ]
+    routes += [
+        route("/v2/health/live", "GET", v2.live),
+        route("/v2/health/ready", "GET", v2.ready),
+        route("/v2", "GET", v2.server_metadata),
+    ]
+    app = Starlette(routes=routes, exception_handlers={HTTPException: routing_error})
+    # A path is right or wrong; a redirect would be built from headers that anybody can write.
+    app.router.redirect_slashes = False
+    return app

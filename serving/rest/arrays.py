@@ -1,0 +1,172 @@
+"""JSON to numpy and back.
+
+NaN and Infinity, which JSON has no words for, are written and read as TF Serving does: as bare NaN, Infinity and
+-Infinity.
+"""
+
+import base64
+import binascii
+import json
+import math
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import orjson
+
+from serving.datatypes import BY_NAME, MAX_RANK
+from serving.errors import InvalidInput
+from serving.signature import TensorSpec
+
+_MAX_QUOTED = 60
+# Looking for the culprit must not take longer than the request would have.
+_MAX_SEARCHED = 100_000
+# By numpy's kind: what JSON may hold for it. type() tells true from 1, which isinstance() does not.
+_TYPES: Mapping[str, frozenset[type]] = {
+    "f": frozenset({float, int}),
+    "V": frozenset({float, int}),  # bfloat16
+    "i": frozenset({int}),
+    "u": frozenset({int}),
+    "b": frozenset({bool}),
+}
+
+
+def parse(body: bytes) -> Any:
+    """The body as JSON; raises InvalidInput."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        reason: Exception = error
+    if b"NaN" in body or b"Infinity" in body:
+        try:
+            return json.loads(body.decode())
+        except (ValueError, RecursionError) as error:
+            reason = error
+    raise InvalidInput(f"expected a JSON body, got {_quote(body)}: {reason}")
+
+
+def dump(answer: Any, arrays: Iterable[np.ndarray]) -> bytes:
+    """An answer built from `arrays`, whole or in rows, as JSON."""
+    if all(array.dtype.kind not in "fV" or np.isfinite(array).all() for array in arrays):
+        return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+    return json.dumps(answer, default=lambda array: array.tolist(), separators=(",", ":")).encode()
+
+
+def to_array(value: Any, spec: TensorSpec) -> np.ndarray:
+    """Nested lists as an array of the spec's dtype; its shape is for the engine to check. Raises InvalidInput."""
+    kind = BY_NAME.get(spec.dtype)
+    if spec.dtype == "string":
+        return _strings(value, spec)
+    if kind is None or kind.dtype.kind not in _TYPES:
+        raise InvalidInput(f"input {spec.name!r}: expected a type that JSON can carry, got {spec.dtype}")
+    try:
+        # An overflow of bfloat16 raises no flag; the engine's own check of finite values sees it.
+        with np.errstate(over="raise"):
+            array = np.array(value, dtype=kind.dtype)
+    except (ValueError, TypeError, OverflowError, FloatingPointError, RuntimeError):
+        raise _misfit(value, spec) from None
+    leaves = _leaves(value, array.ndim)
+    if array.ndim > MAX_RANK or not {type(leaf) for leaf in leaves} <= _TYPES[kind.dtype.kind]:
+        raise _misfit(value, spec)
+    return array
+
+
+def to_jsonable(name: str, array: np.ndarray, *, as_base64: bool = False) -> np.ndarray | list[Any]:
+    """An array in a form that `dump` takes: itself where numbers allow, lists for strings.
+
+    Strings that are not UTF-8, and all where `as_base64`, become {"b64": ...} objects.
+    """
+    kind = array.dtype.kind
+    if kind == "O":
+        texts = np.empty(array.shape, dtype=object)
+        texts.flat[:] = [_text(value, as_base64=as_base64) for value in array.flat]
+        nested: list[Any] = texts.tolist()
+        return nested
+    if kind == "c":
+        raise InvalidInput(f"expected outputs of types that JSON can carry, got {name!r} of {array.dtype}")
+    if kind == "V":
+        array = array.astype(np.float32)
+    # orjson takes neither scalars nor strides.
+    return np.ascontiguousarray(array) if array.ndim else array[()]
+
+
+def _text(value: bytes, *, as_base64: bool) -> str | dict[str, str]:
+    if not as_base64:
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            pass
+    return {"b64": base64.b64encode(value).decode()}
+
+
+def _strings(value: Any, spec: TensorSpec) -> np.ndarray:
+    try:
+        array = np.array(value, dtype=object)
+    except (ValueError, RuntimeError):
+        raise _misfit(value, spec) from None
+    if array.ndim > MAX_RANK:
+        raise _misfit(value, spec)
+    flat = np.empty(array.size, dtype=object)
+    for index, leaf in enumerate(array.flat):
+        flat[index] = _bytes(leaf, spec)
+    return flat.reshape(array.shape)
+
+
+def _bytes(leaf: Any, spec: TensorSpec) -> bytes:
+    try:
+        if isinstance(leaf, str):
+            return leaf.encode()
+        if _is_base64(leaf):
+            return base64.b64decode(leaf["b64"], validate=True)
+    except (UnicodeEncodeError, binascii.Error) as error:
+        raise InvalidInput(f"input {spec.name!r}: expected a string, got {_quote(leaf)}: {error}") from None
+    raise _misfit(leaf, spec)
+
+
+def _is_base64(leaf: Any) -> bool:
+    return isinstance(leaf, dict) and leaf.keys() == {"b64"} and isinstance(leaf["b64"], str)
+
+
+def _leaves(value: Any, rank: int) -> Iterable[Any]:
+    """The scalars of lists nested `rank` deep."""
+    leaves: Iterable[Any] = [value]
+    for _ in range(rank):
+        leaves = chain.from_iterable(leaves)
+    return leaves
+
+
+def _misfit(value: Any, spec: TensorSpec) -> InvalidInput:
+    """Says what stands in the way: a value of another type or range, or else lists of unequal length."""
+    dtype = BY_NAME[spec.dtype].dtype
+    waiting = [value]
+    for _ in range(_MAX_SEARCHED):
+        if not waiting:
+            break
+        item = waiting.pop()
+        if isinstance(item, list):
+            waiting.extend(reversed(item))
+        elif not _fits(item, dtype):
+            return InvalidInput(f"input {spec.name!r}: expected {spec}, got {_quote(item)} in it")
+    return InvalidInput(f"input {spec.name!r}: expected {spec}, got lists of unequal lengths or too deep")
+
+
+def _fits(item: Any, dtype: np.dtype) -> bool:
+    if dtype.kind == "O":
+        return isinstance(item, str) or _is_base64(item)
+    if type(item) not in _TYPES[dtype.kind]:
+        return False
+    if dtype.kind in "iu":
+        return bool(np.iinfo(dtype).min <= item <= np.iinfo(dtype).max)
+    return dtype.kind != "f" or not math.isfinite(item) or abs(item) <= float(np.finfo(dtype).max)
+
+
+def _quote(value: Any) -> str:
+    """What came, in JSON's words and short enough to show."""
+    if isinstance(value, bytes):
+        return value[:_MAX_QUOTED].decode(errors="replace") or "nothing"
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, str):
+        return json.dumps(value[:_MAX_QUOTED])
+    return json.dumps(value)[:_MAX_QUOTED]

@@ -1,0 +1,216 @@
+"""TF Serving's REST API: formats in and out, addresses, metadata, status, and bad requests."""
+
+import json
+import math
+
+import pytest
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("engine")]
+
+SUM = "/v1/models/sum:predict"
+MIXED = "/v1/models/mixed:predict"
+ROW = {"a": [1, 2, 3], "count": 5, "word": "hey"}
+COLUMNS = {"a": [[1, 2, 3]], "count": [5], "word": ["hey"]}
+ANSWER = {"total": 6.0, "doubled": 10, "shout": "hey!", "echo_bytes": {"b64": "aGV5"}}
+
+
+async def predict(client, path, body):
+    answer = await client.post(path, json=body)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/json"
+    return json.loads(answer.text)
+
+
+async def test_row_format_with_bare_values(client):
+    assert await predict(client, SUM, {"instances": [[1, 2], [3.5, 4]]}) == {"predictions": [3.0, 7.5]}
+
+
+async def test_row_format_with_named_values(client):
+    assert await predict(client, SUM, {"instances": [{"x": [1, 2]}]}) == {"predictions": [3.0]}
+    assert await predict(client, MIXED, {"instances": [ROW, ROW]}) == {"predictions": [ANSWER, ANSWER]}
+
+
+async def test_column_format(client):
+    assert await predict(client, SUM, {"inputs": [[1, 2]]}) == {"outputs": [3.0]}
+    assert await predict(client, SUM, {"inputs": {"x": [[1, 2]]}}) == {"outputs": [3.0]}
+    columns = {name: [value] for name, value in ANSWER.items()}
+    assert await predict(client, MIXED, {"inputs": COLUMNS}) == {"outputs": columns}
+
+
+@pytest.mark.parametrize(
+    ("address", "version"), [("", 2), ("/versions/1", 1), ("/versions/2", 2), ("/labels/stable", 1)]
+)
+async def test_a_version_or_a_label_in_the_path(client, address, version):
+    await predict(client, f"/v1/models/sum{address}:predict", {"instances": [[1]]})
+    (status,) = (await client.get(f"/v1/models/sum{address or '/versions/2'}")).json()["model_version_status"]
+    assert status["version"] == str(version)
+    metadata = (await client.get(f"/v1/models/sum{address}/metadata")).json()
+    assert metadata["model_spec"]["version"] == str(version)
+
+
+async def test_every_dtype_goes_both_ways(client, sample):
+    dtype, array = sample
+    if dtype == "string":
+        inputs = [["", "ascii"], ["häkchen", {"b64": "AP8="}]]
+    else:
+        inputs = array.astype(float).tolist() if dtype == "bfloat16" else array.tolist()
+    answer = await predict(client, "/v1/models/echo:predict", {"signature_name": dtype, "inputs": inputs})
+    if dtype.startswith(("float", "bfloat")):
+        assert answer["outputs"] == [pytest.approx(row, rel=1e-3) for row in inputs]
+    else:
+        assert answer["outputs"] == inputs
+
+
+async def test_base64_strings(client):
+    body = {"signature_name": "string", "instances": [{"b64": "aGV5"}, "hey"]}
+    assert await predict(client, "/v1/models/echo:predict", body) == {"predictions": ["hey", "hey"]}
+
+
+async def test_scalars_and_empty_lists(client):
+    for dtype, value in (("float32", 1.5), ("int64", []), ("bool", [[], []]), ("string", "one"), ("string", [[]])):
+        body = {"signature_name": dtype, "inputs": value}
+        if value in ([],):
+            answer = await client.post("/v1/models/echo:predict", json=body)
+            assert answer.status_code == 400
+        else:
+            assert await predict(client, "/v1/models/echo:predict", body) == {"outputs": value}
+
+
+async def test_nan_and_infinity_go_both_ways_as_tensorflow_serving_writes_them(client):
+    content = '{"signature_name": "float32", "instances": [NaN, Infinity, -Infinity, 0.5]}'
+    answer = await client.post("/v1/models/echo:predict", content=content)
+    assert answer.text == '{"predictions":[NaN,Infinity,-Infinity,0.5]}'
+    first, *others = json.loads(answer.text)["predictions"]
+    assert math.isnan(first)
+    assert others == [math.inf, -math.inf, 0.5]
+
+
+async def test_the_words_nan_and_infinity_in_strings_are_only_words(client):
+    body = {"signature_name": "string", "instances": ["NaN", "-Infinity"]}
+    assert await predict(client, "/v1/models/echo:predict", body) == {"predictions": ["NaN", "-Infinity"]}
+
+
+async def test_status_lists_versions(client):
+    answer = (await client.get("/v1/models/sum")).json()
+    ok = {"error_code": "OK", "error_message": ""}
+    assert answer == {
+        "model_version_status": [
+            {"version": "2", "state": "AVAILABLE", "status": ok},
+            {"version": "1", "state": "AVAILABLE", "status": ok},
+        ]
+    }
+
+
+async def test_metadata_has_tensorflow_servings_shape(client):
+    answer = (await client.get("/v1/models/sum/metadata")).json()
+
+    def info(name, *sizes):
+        dims = [{"size": size, "name": ""} for size in sizes]
+        return {"dtype": "DT_FLOAT", "tensor_shape": {"dim": dims, "unknown_rank": False}, "name": name}
+
+    assert answer == {
+        "model_spec": {"name": "sum", "signature_name": "", "version": "2"},
+        "metadata": {
+            "signature_def": {
+                "signature_def": {
+                    "serving_default": {
+                        "inputs": {"x": info("x", "-1", "-1")},
+                        "outputs": {"sum": info("sum", "-1")},
+                        "method_name": "tensorflow/serving/predict",
+                    }
+                }
+            }
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "complaint"),
+    [
+        ("/v1/models/nobody", 404, "nobody"),
+        ("/v1/models/nobody/metadata", 404, "Latest(nobody)"),
+        ("/v1/models/sum/versions/3", 404, "3"),
+        ("/v1/models/sum/versions/3/metadata", 404, "Specific(sum, 3)"),
+        ("/v1/models/sum/labels/x/metadata", 404, "x"),
+        ("/v1/models/sum/versions/one", 400, "got 'one'"),
+        ("/v1/models/sum/versions/-1", 400, "got '-1'"),
+        ("/v1/models/sum/versions/" + "1" * 5000, 400, "got '1111"),
+    ],
+)
+async def test_unknown_addresses(client, path, status, complaint):
+    answer = await client.get(path)
+    assert answer.status_code == status
+    assert complaint in answer.json()["error"]
+    answer = await client.post(f"{path.removesuffix('/metadata')}:predict", json={"instances": [[1]]})
+    assert answer.status_code == status
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "complaint"),
+    [
+        (SUM, [], 400, "expected a JSON object"),
+        (SUM, {}, 400, "expected either 'instances' or 'inputs', got the keys []"),
+        (SUM, {"instances": [[1]], "inputs": [[1]]}, 400, "either"),
+        (SUM, {"instances": [[1]], "extra": 1}, 400, "'extra'"),
+        (SUM, {"instances": [[1]], "signature_name": 1}, 400, "expected 'signature_name' to be a string"),
+        (SUM, {"instances": [[1]], "signature_name": "s"}, 404, "'s'"),
+        (SUM, {"instances": []}, 400, "at least one instance"),
+        (SUM, {"instances": 1}, 400, "expected 'instances' to be a list"),
+        (SUM, {"inputs": []}, 400, "x"),
+        (SUM, {"instances": [1]}, 400, "float32 [?, ?]"),
+        (SUM, {"instances": [[[1]]]}, 400, "float32 [?, ?]"),
+        (SUM, {"instances": [[1], [1, 2]]}, 400, "got lists of unequal lengths"),
+        (SUM, {"instances": [[1], 2]}, 400, "got lists of unequal lengths"),
+        (SUM, {"instances": [[1, None]]}, 400, "expected float32 [?, ?], got null in it"),
+        (SUM, {"instances": [[1, "2"]]}, 400, 'got "2" in it'),
+        (SUM, {"instances": [[1, "x" * 1000]]}, 400, 'got "xxxx'),
+        (SUM, {"instances": [[1, True]]}, 400, "got true in it"),
+        (SUM, {"instances": [[1, {"b64": "aGV5"}]]}, 400, "got an object in it"),
+        (SUM, {"instances": [[1e39]]}, 400, "got 1e+39 in it"),
+        (SUM, {"instances": [{"y": [1]}]}, 400, "expected each instance to be an object with ['x'], got ['y']"),
+        (SUM, {"instances": [{"x": [1]}, [1]]}, 400, "got no object in instance 1"),
+        (SUM, {"inputs": {"y": [[1]]}}, 400, "expected 'inputs' to be an object with ['x'], got ['y']"),
+        (SUM, {"inputs": {"x": [[1]], "y": 1}}, 400, "got ['x', 'y']"),
+        (MIXED, {"inputs": [1]}, 400, "got no object"),
+        (MIXED, {"inputs": {**COLUMNS, "count": [1.5]}}, 400, "expected int64 [?], got 1.5 in it"),
+        (MIXED, {"inputs": {**COLUMNS, "count": [2**63]}}, 400, "got 9223372036854775808 in it"),
+        (MIXED, {"inputs": {**COLUMNS, "word": [5]}}, 400, "expected string [?], got 5 in it"),
+        (MIXED, {"inputs": {**COLUMNS, "word": [{"b64": "!"}]}}, 400, "expected a string, got an object"),
+        (MIXED, {"inputs": {**COLUMNS, "word": [{"b64": "aGV5", "x": 1}]}}, 400, "got an object in it"),
+        (MIXED, {"inputs": {**COLUMNS, "word": ["a", ["b"]]}}, 400, "got lists of unequal lengths"),
+        (MIXED, {"inputs": {**COLUMNS, "a": [[1, 2]]}}, 400, "a"),
+        (MIXED, {"instances": [{"a": [1, 2, 3]}]}, 400, "got ['a'] in instance 0"),
+        ("/v1/models/echo:predict", {"signature_name": "int8", "inputs": [-129]}, 400, "got -129 in it"),
+        ("/v1/models/echo:predict", {"signature_name": "uint64", "inputs": [-1]}, 400, "got -1 in it"),
+        ("/v1/models/echo:predict", {"signature_name": "bool", "inputs": [1]}, 400, "got 1 in it"),
+        ("/v1/models/echo:predict", {"signature_name": "float32", "instances": 3}, 400, "to be a list"),
+    ],
+)
+async def test_bad_requests_say_what_was_expected(client, path, body, status, complaint):
+    answer = await client.post(path, json=body)
+    assert answer.status_code == status, answer.text
+    assert complaint in answer.json()["error"]
+    assert len(answer.content) < 500
+    assert (await client.post(SUM, json={"instances": [[1, 2]]})).json() == {"predictions": [3.0]}
+
+
+@pytest.mark.parametrize("depth", [33, 60, 70, 1000])
+async def test_deep_lists_are_refused(client, depth):
+    for dtype, leaf in (("float32", "1"), ("string", '"a"')):
+        content = f'{{"signature_name": "{dtype}", "inputs": {"[" * depth}{leaf}{"]" * depth}}}'
+        answer = await client.post("/v1/models/echo:predict", content=content)
+        assert answer.status_code == 400
+        assert "deep" in answer.json()["error"]
+
+
+async def test_a_half_surrogate_pair_is_refused(client):
+    content = r'{"signature_name": "string", "inputs": ["\ud800", "NaN"]}'
+    answer = await client.post("/v1/models/echo:predict", content=content)
+    assert answer.status_code == 400
+
+
+async def test_looking_for_a_bad_value_among_many_does_not_take_long(client):
+    content = '{"instances": [[' + "1," * 400_000 + '"x"]]}'
+    answer = await client.post(SUM, content=content)
+    assert answer.status_code == 400
+    assert answer.elapsed.total_seconds() < 2
