@@ -1,0 +1,1 @@
+"""How fast the server answers, beside the compiled model alone in one process."""

@@ -1,0 +1,118 @@
+"""`python -m benchmarks`: start the server, check its answers, then measure it and the model alone in turn."""
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import shutil
+import statistics
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from benchmarks.alone import Alone
+from benchmarks.cases import OUTPUTS, make_case
+from benchmarks.load import Figures, LoadError, grpc_load, rest_load
+from loadtests.server import Addresses, started
+
+PROGRAMS = {"h2load": ("gRPC", grpc_load), "wrk": ("REST", rest_load)}
+
+
+def main() -> None:
+    options = _options()
+    models = [name for name in OUTPUTS if (options.models / name).is_dir()]
+    if not models:
+        raise SystemExit(f"expected one of {sorted(OUTPUTS)} in {options.models}, got none")
+    results: defaultdict[tuple[str, str], list[Figures]] = defaultdict(list)
+    with contextlib.ExitStack() as stack:
+        addresses = stack.enter_context(started(options.log, ["--models", str(options.models)]))
+        runs = [run for model in models for run in _runs(stack, model, addresses, options)]
+        for number in range(options.rounds + 1):
+            for name, run in runs:
+                print(f"\rround {number} of {options.rounds} (0 warms up): {' '.join(name):<50}", end="", flush=True)
+                try:
+                    figures = run(options.seconds if number else min(2.0, options.seconds))
+                except LoadError as error:
+                    print(f"\n{' '.join(name)}: left out: {error}")
+                    continue
+                if number:
+                    results[name].append(figures)
+    print()
+    rows = _rows(results)
+    print("\n".join(_table(rows)))
+    _save(options, rows)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--models", type=Path, default=Path("models"), help="directory of models")
+    parser.add_argument("--rounds", type=int, default=3, help="measurements of each, taken in turn")
+    parser.add_argument("--seconds", type=float, default=5.0, help="length of one measurement")
+    parser.add_argument("--connections", type=int, nargs="+", default=[1, 64], help="connections of the load")
+    parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"), help="where the figures are saved")
+    parser.add_argument("--log", type=Path, default=Path("runs/benchmarks/server.log"), help="the server's log")
+    return parser.parse_args()
+
+
+def _runs(
+    stack: contextlib.ExitStack, model: str, addresses: Addresses, options: argparse.Namespace
+) -> list[tuple[tuple[str, str], Callable[[float], Figures]]]:
+    """Start the model alone, compare its answer with the server's, and give what is to be measured."""
+    versions = [int(entry.name) for entry in (options.models / model).iterdir() if entry.name.isdecimal()]
+    alone = stack.enter_context(Alone(model, options.models / model / str(max(versions))))
+    case = make_case(model)
+    case.check(addresses, alone.answer())
+    runs: list[tuple[tuple[str, str], Callable[[float], Figures]]] = [
+        ((model, f"alone, batches of {batch}"), partial(alone.measure, batch)) for batch in (1, 64)
+    ]
+    for program, (protocol, load) in PROGRAMS.items():
+        if shutil.which(program) is None:
+            print(f"{model} over {protocol}: left out, because {program} is not installed")
+            continue
+        for connections in options.connections:
+            name = f"{protocol}, {connections} connection{'s' * (connections > 1)}"
+            runs.append(((model, name), partial(load, case, addresses, connections)))
+    return runs
+
+
+def _rows(results: dict[tuple[str, str], list[Figures]]) -> list[dict[str, str | float]]:
+    """Medians over the rounds, and the rate as a multiple of the model alone at batch 1."""
+    rows: list[dict[str, str | float]] = []
+    base = 1.0
+    for (model, path), figures in results.items():
+        medians = {key: round(statistics.median(each[key] for each in figures), 3) for key in ("rate", "p50", "p99")}
+        if path == "alone, batches of 1":
+            base = medians["rate"]
+        rows.append({"model": model, "path": path, **medians, "ratio": round(medians["rate"] / base, 3)})
+    return rows
+
+
+def _table(rows: list[dict[str, str | float]]) -> list[str]:
+    lines = ["| model | path | answers/s | p50 ms | p99 ms | x alone |", "|---|---|---:|---:|---:|---:|"]
+    for row in rows:
+        figures = "{rate:,.0f} | {p50:.2f} | {p99:.2f} | {ratio:.2f}".format_map(row)
+        lines.append(f"| {row['model']} | {row['path']} | {figures} |")
+    return lines
+
+
+def _save(options: argparse.Namespace, rows: list[dict[str, str | float]]) -> None:
+    now = datetime.now(UTC)
+    about = {
+        "taken": now.isoformat(timespec="seconds"),
+        "command": f"python -m benchmarks --rounds {options.rounds} --seconds {options.seconds:g}",
+        "machine": platform.machine(),
+        "cores": len(os.sched_getaffinity(0)),
+        "load_before": round(os.getloadavg()[2], 2),
+        "rows": rows,
+    }
+    options.output.mkdir(parents=True, exist_ok=True)
+    file = options.output / f"{now:%Y-%m-%d-%H%M%S}.json"
+    file.write_text(json.dumps(about, indent=2) + "\n")
+    print(f"saved {file}")
+
+
+if __name__ == "__main__":
+    main()
