@@ -104,7 +104,9 @@ async def test_days_are_counted_from_1970_and_never_look_unknown(engine, day, nu
         max_size=8,
     )
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 async def test_an_answer_does_not_depend_on_the_others(engine, series):
     many = await forecast(engine, ask({"series": [{"values": values} for values in series]}), timeout=5)
     for values, among_others in zip(series, many.forecasts, strict=True):

@@ -2,7 +2,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serving.api.reading import read_json
@@ -11,6 +11,8 @@ from serving.errors import InvalidInput, Overloaded
 
 SQUARE = [[[0, 10, 10, 0, 0], [0, 0, 10, 10, 0]], [[5, 5], [5, 6]]]
 SQUARE_STROKES = [[0, 0, 0], [10, 0, 0], [0, 10, 0], [-10, 0, 0], [0, -10, 1], [5, 5, 0], [0, 1, 1]]
+
+UNHURRIED = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 coordinates = st.floats(-1000, 1000, width=32) | st.integers(-1000, 1000)
 strokes_of_points = st.lists(st.tuples(coordinates, coordinates), min_size=1, max_size=12)
@@ -52,6 +54,7 @@ async def test_what_the_engine_raises_is_raised(engine):
 
 
 @given(drawings)
+@UNHURRIED
 def test_summed_up_offsets_give_the_drawing_back(drawing):
     strokes = drawing_to_strokes(drawing)
     points = np.cumsum(strokes[:, :2].astype(np.float64), axis=0)
@@ -62,6 +65,7 @@ def test_summed_up_offsets_give_the_drawing_back(drawing):
 
 
 @given(drawings, st.floats(-1e5, 1e5))
+@UNHURRIED
 def test_the_position_does_not_matter(drawing, shift):
     moved = [[[x + shift for x in stroke[0]], stroke[1]] for stroke in drawing]
     np.testing.assert_allclose(drawing_to_strokes(moved), drawing_to_strokes(drawing), atol=1e-3)
