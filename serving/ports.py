@@ -25,9 +25,15 @@ def check(host: str, port: int, purpose: str) -> None:
 def hold(host: str, port: int, purpose: str) -> socket.socket:
     """Checks the port and keeps it: bound but not listening, so that only sockets of `listen` accept."""
     check(host, port, purpose)
-    held = _shared(host)
+    held = socket.socket(_family(host))
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
-        held.bind((host, port))
+        try:
+            held.bind((host, port))
+        except OSError:
+            # Only connections that ended lately are left there. Without this option, others' checks fail on us.
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            held.bind((host, port))
     except OSError as error:
         held.close()
         raise PortError(_message(host, port, purpose, error)) from None
@@ -36,18 +42,13 @@ def hold(host: str, port: int, purpose: str) -> socket.socket:
 
 def listen(host: str, port: int, backlog: int = 2048) -> socket.socket:
     """One worker's listening socket; the kernel spreads new connections over all that listen."""
-    listening = _shared(host)
+    listening = socket.socket(_family(host))
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     listening.bind((host, port))
     listening.listen(backlog)
     listening.setblocking(False)
     return listening
-
-
-def _shared(host: str) -> socket.socket:
-    made = socket.socket(_family(host))
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    return made
 
 
 def _family(host: str) -> socket.AddressFamily:

@@ -5,6 +5,7 @@ workers; each worker makes a SeqServe and serves. Neither needs TensorFlow to im
 """
 
 import asyncio
+import atexit
 import logging
 import os
 from collections.abc import Awaitable, Iterator
@@ -99,9 +100,11 @@ class SeqServe:
         if command is not None:
             http_port = command.params.get("port") or _settings.http_port
         try:
-            launch.prepare(_settings, http_port, _packed())
+            launched = launch.prepare(_settings, http_port, _packed())
         except (SettingsError, ports.PortError) as error:
             raise SystemExit(f"seqserve: {error}") from None
+        atexit.register(launched.kept.close)
+        os.environ.update(launched.environment)
         _log.info(
             "%d workers on %s: typed API on port %s, gRPC on %d, REST on %d",
             _settings.workers,

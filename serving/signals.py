@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from types import FrameType
 
 _PARENT_POLL_SECONDS = 1.0
+_PARENT = os.getppid()  # as early as this is imported: it may be gone when there is a loop to watch it from
 
 
 class StopSignals:
@@ -58,7 +59,6 @@ def _end() -> None:
 
 async def stop_with_parent() -> None:
     """Sends this process SIGTERM when the one that started it has gone: nobody else would end it."""
-    parent = os.getppid()
-    while os.getppid() == parent:
+    while os.getppid() == _PARENT:
         await asyncio.sleep(_PARENT_POLL_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)

@@ -40,6 +40,23 @@ def test_workers_share_a_held_port_and_nobody_else_gets_it() -> None:
             socket.create_connection((HOST, port), timeout=5).close()
 
 
+def test_a_port_that_is_held_counts_as_taken() -> None:
+    port = _free_port()
+    with ports.hold(HOST, port, "port"), pytest.raises(ports.PortError, match=str(port)):
+        ports.hold(HOST, port, "port")
+
+
+def test_a_port_is_held_again_right_after_its_connections_ended() -> None:
+    port = _free_port()
+    with ports.hold(HOST, port, "port"), ports.listen(HOST, port) as listening:
+        caller = socket.create_connection((HOST, port), timeout=5)
+        listening.setblocking(True)
+        listening.accept()[0].close()
+        assert caller.recv(1) == b""
+        caller.close()
+    ports.hold(HOST, port, "port").close()
+
+
 def test_an_address_of_another_machine_is_refused() -> None:
     with pytest.raises(ports.PortError, match="assign"):
         ports.check("203.0.113.1", _free_port(), "port")
