@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from serving.api.answer import Answer
 from serving.engine import InferResult
 
 OUTPUTS = ("top_classes", "top_scores")
@@ -14,7 +15,7 @@ class ClassScore(BaseModel):
     score: float = Field(description="Probability, 0 to 1; those of all classes sum to 1.", ge=0, le=1)
 
 
-class ClassAnswer(BaseModel):
+class ClassAnswer(Answer):
     """The best classes, most probable first."""
 
     model_config = ConfigDict(
@@ -27,8 +28,6 @@ class ClassAnswer(BaseModel):
         }
     )
 
-    model: str = Field(description="Name of the model that answered.")
-    version: int = Field(description="Version of that model.")
     classes: list[ClassScore] = Field(description="The five best classes (fewer where the model knows fewer).")
 
 

@@ -21,6 +21,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from serving.api.answer import Answer
 from serving.api.reading import StopAtFirst
 from serving.engine import Engine, InferRequest, InferResult
 
@@ -74,8 +75,8 @@ LastDate = Annotated[date, BeforeValidator(_written_date), WithJsonSchema({"type
 
 _VALUES = "Daily values, oldest first, null where one is missing; at least seven are not null."
 _LAST_DATE = "The day of the last value. Without it the model cannot know weekdays, and answers no dates."
-_WEEKS = [312.0, 298.5, 305.0, 310.0, 341.5, 402.0, 388.0]
-_EXAMPLE: dict[str, Any] = {"values": [*_WEEKS, *_WEEKS, 318.0, None, *_WEEKS[2:]], "last_date": "2019-05-31"}
+_WEEK = [312.0, 298.5, 305.0, 310.0, 341.5, 402.0, 388.0]
+_EXAMPLE: dict[str, Any] = {"values": [*_WEEK, *_WEEK, 318.0, None, *_WEEK[2:]], "last_date": "2019-05-31"}
 
 
 class Series(BaseModel):
@@ -132,29 +133,24 @@ class Forecast(BaseModel):
 _DAYS = [(date(2019, 6, 1) + timedelta(days=day)).isoformat() for day in range(7)]
 _FORECAST_EXAMPLE: dict[str, Any] = {
     "dates": _DAYS,
-    "mean": _WEEKS,
-    "quantiles": {level: [value + 8 * (float(level) - 0.5) for value in _WEEKS] for level in LEVELS},
+    "mean": _WEEK,
+    "quantiles": {level: [value + 8 * (float(level) - 0.5) for value in _WEEK] for level in LEVELS},
 }
 
 
-class ForecastAnswer(Forecast):
+class ForecastAnswer(Forecast, Answer):
     """The forecast of one series."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"model": MODEL, "version": 1, **_FORECAST_EXAMPLE}})
 
-    model: str = Field(description="Name of the model that answered.")
-    version: int = Field(description="Version of that model.")
 
-
-class ForecastsAnswer(BaseModel):
+class ForecastsAnswer(Answer):
     """The forecasts of many series, in the order in which they were given."""
 
     model_config = ConfigDict(
         json_schema_extra={"example": {"model": MODEL, "version": 1, "forecasts": [_FORECAST_EXAMPLE]}}
     )
 
-    model: str = Field(description="Name of the model that answered.")
-    version: int = Field(description="Version of that model.")
     forecasts: list[Forecast]
 
 

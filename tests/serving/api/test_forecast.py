@@ -21,7 +21,7 @@ def ask(body: str | dict) -> ForecastRequest:
 async def test_one_series_is_answered_as_one_object(engine):
     answer = await forecast(engine, ask({"values": WEEK, "last_date": "2019-05-31"}), timeout=5)
     body = answer.model_dump(mode="json")
-    assert list(body) == ["dates", "mean", "quantiles", "model", "version"]
+    assert list(body) == ["model", "version", "dates", "mean", "quantiles"]
     assert (body["model"], body["version"]) == ("forecaster", 1)
     assert body["dates"] == [f"2019-06-0{day}" for day in range(1, 8)]
     assert body["mean"] == [8.5, 9.5, 10.5, 11.5, 12.5, 13.5, 14.5]
