@@ -106,12 +106,12 @@ class SeqServe:
         atexit.register(launched.kept.close)
         os.environ.update(launched.environment)
         _log.info(
-            "%d workers on %s: typed API on port %s, gRPC on %d, REST on %d",
-            _settings.workers,
+            "on %s: typed API on port %s, gRPC on %d, REST on %d; workers: %d",
             _settings.host,
             http_port,
             _settings.port,
             _settings.rest_api_port,
+            _settings.workers,
         )
 
     @bentoml.on_startup

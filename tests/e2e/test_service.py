@@ -112,7 +112,7 @@ def test_the_log_says_what_is_served_where(server: Server) -> None:
     log = server.log.read_text()
     ports = [base.rpartition(":")[2] for base in (server.http, server.grpc, server.rest)]
     (line,) = [line for line in log.splitlines() if all(port in line for port in ports)]
-    assert "2 workers" in line
+    assert "workers: 2" in line
     assert "affine 1" in log
     assert "Traceback" not in log
     assert not re.search(r"cpu_feature_guard|cuda|oneDNN", log)
