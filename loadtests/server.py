@@ -13,7 +13,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-READY_SECONDS = 120.0
+READY_SECONDS = 300.0
+READY_IN_A_ROW = 6
+"""Each connection may meet another worker."""
 STOP_SECONDS = 45.0
 """A little more than the server's own grace period."""
 
@@ -79,10 +81,12 @@ def free_ports(count: int) -> list[int]:
 
 def _wait_until_ready(process: subprocess.Popen[bytes], addresses: Addresses, log: Path) -> None:
     end = time.monotonic() + READY_SECONDS
+    in_a_row = 0
     while time.monotonic() < end:
         if process.poll() is not None:
             raise ServerError(f"the server ended with {process.returncode} as it started\n{_last_words(log)}")
-        if _ready(addresses):
+        in_a_row = in_a_row + 1 if _ready(addresses) else 0
+        if in_a_row == READY_IN_A_ROW:
             return
         time.sleep(0.2)
     raise ServerError(f"the server was not ready within {READY_SECONDS:g} s\n{_last_words(log)}")
