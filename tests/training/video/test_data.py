@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training.datasets.clip_store import Clips
+from training.video.data import Collate, Variation, load, load_over
+
+ONE = np.random.default_rng(0).integers(60, 190, (16, 112, 112, 3), dtype=np.uint8)
+
+
+def clips(count: int) -> Clips:
+    return Clips(np.stack([ONE] * count), np.arange(count, dtype=np.int32), tuple("abcdef"[:count]))
+
+
+def test_a_batch_holds_the_clips_asked_for() -> None:
+    frames, labels = Collate(clips(4))(np.array([3, 1]), np.random.default_rng(0))
+    assert frames.dtype == np.uint8
+    assert frames.shape == (2, 16, 112, 112, 3)
+    assert labels.tolist() == [3, 1]
+
+
+def test_a_batch_follows_from_its_generator() -> None:
+    collate = Collate(clips(3), Variation(mirror=True))
+    first, again, other = (collate(np.arange(3), np.random.default_rng(seed))[0] for seed in (1, 1, 2))
+    assert (first == again).all()
+    assert (first != other).any()
+
+
+def test_a_variation_of_nothing_changes_nothing() -> None:
+    varied, label = Variation(crop=1.0, brightness=0.0, contrast=0.0)(np.random.default_rng(0), ONE, 2)
+    assert (varied == ONE).all()
+    assert label == 2
+
+
+def test_all_frames_of_a_clip_vary_alike() -> None:
+    still = np.repeat(ONE[:1], 16, axis=0)
+    varied, _ = Variation(mirror=True)(np.random.default_rng(3), still, 0)
+    assert (varied == varied[:1]).all()
+    assert (varied != still).any()
+
+
+def test_a_clip_is_mirrored_only_where_that_keeps_its_class() -> None:
+    half = np.zeros_like(ONE)
+    half[:, :, 56:] = 200
+    for seed in range(20):
+        varied, _ = Variation(mirror=False)(np.random.default_rng(seed), half, 0)
+        assert varied[:, :, :20].mean() < varied[:, :, -20:].mean()
+
+
+def test_only_the_splits_asked_for_are_generated(tmp_path: Path) -> None:
+    videos = load(None, cache=tmp_path, workers=1, sizes={"valid": 2})
+    assert list(videos.splits) == ["valid"]
+    assert videos.generated
+    assert videos.classes[:3] == ("still", "pan_left", "pan_right")
+
+
+def test_moves_can_be_made_over_real_frames(shared_data: Path, tmp_path: Path) -> None:
+    videos = load_over(shared_data / "video" / "fight", "test", 11, cache=tmp_path, workers=1)
+    made = videos.splits["test"]
+    assert made.labels.tolist() == [*range(10), 0]
+    still, pan = made.frames[0].astype(int), made.frames[1].astype(int)
+    assert np.abs(still[0] - still[-1]).mean() < np.abs(pan[0] - pan[-1]).mean()
+
+
+def test_a_split_without_clips_is_refused(tmp_path: Path) -> None:
+    for split in ("train", "valid"):
+        for name in ("a", "b"):
+            (tmp_path / split / name).mkdir(parents=True)
+            (tmp_path / split / name / "clip.mp4").touch()
+    with pytest.raises(ValueError, match="test"):
+        load_over(tmp_path, "test", 10, cache=tmp_path / "cache")

@@ -1,0 +1,147 @@
+"""Exports a fitted clip classifier as a version of models/video, with its card."""
+
+import importlib.metadata
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from training import saving
+from training.datasets.camera_motion import CLASSES, camera_clip
+from training.datasets.clip_store import FRAMES, SIDE, Clips
+from training.fitting import FitOptions, FitReport
+from training.scores import Accuracy, hits
+from training.video.data import Videos
+
+BATCHING = saving.Batching(max_batch_size=8, allowed_batch_sizes=(1, 2, 4, 8))
+
+CARD = """# Video classifier
+
+Tells which of {classes} classes a short clip belongs to: {names}.
+
+- Input: `frames` uint8 [batch, {frames}, {side}, {side}, 3], RGB: {frames} frames evenly spaced over the clip
+  (`numpy.linspace(0, n - 1, {frames})`, rounded), each resized whole, without keeping its proportions.
+- Output: `probabilities` [batch, {classes}], and the best classes as `top_classes` and `top_scores`.
+- Model: two streams, a 2D CNN on four frames and an LSTM on the correlations and differences of neighbouring
+  frames at three scales, fused by a dense layer; {parameters:,} parameters.
+
+## Data
+
+{about}
+
+| split | clips |
+|---|---|
+{sizes}
+
+## Accuracy
+
+{figures}
+
+Share of right answers with its 95 % interval. The epoch was chosen on `valid`; nothing was fitted or chosen on
+`test`.
+
+## Training
+
+{epochs} epochs, of which number {best} was kept; batches of {batch}, AdamW with peak rate {rate:g}, weight decay
+{decay:g}, gradients clipped at norm {clip:g}; seed {seed}. Made with Python packages {versions}.
+
+## Good for, and not good for
+
+{advice}
+"""
+
+GENERATED = """\
+Generated: a window that moves over a procedural texture (power-law noise, piles of shapes, strokes, grids), with an
+unsteady hand, uneven sampling, objects that pass by, captions, flicker, noise and compression. The training clips
+were mirrored across, down and in time, and named anew. No licence applies.
+
+Classes are named for what the camera does: in `pan_left` it turns to the left, so the content moves to the right; in
+`tilt_up` the content moves down; in `zoom_in` it grows; in `rotate_left` the camera rolls counter-clockwise, seen from
+behind, and the content turns clockwise. In `shake` the camera trembles around one place."""
+OWN = """\
+A folder of clips: {folder}. The licence is that of the clips. The training clips were varied: cropped, brightened,
+given more or less contrast."""
+
+MOTION_ADVICE = """\
+- Good for: telling how the camera moves in a shot of one to a few seconds with one move; over the {frames} frames, pans
+  and tilts of about a tenth to nine tenths of the frame, zooms from 1.1 to 2.1 times, rolls from 6 to 70 degrees.
+- Not good for: what the clip shows (it has learnt nothing about it); two moves at once or one after the other, of which
+  it names one; slower moves, which look still; objects that fill most of the picture and move by themselves; pictures
+  with next to no detail, such as a clear sky; cuts."""
+OWN_ADVICE = """\
+- Good for: clips like those that it was trained on.
+- Not good for: anything else; it always answers with one of its classes, and its score is no measure of that. The
+  figures above tell how well it does on clips that it has not seen."""
+
+
+def export(
+    models: Path,
+    model: keras.Model,
+    videos: Videos,
+    *,
+    report: FitReport,
+    options: FitOptions,
+    source: Path | None,
+) -> Path:
+    """Write the next version of `models`/video and return its directory; `source` is None for generated clips."""
+
+    def core(frames: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"probabilities": keras.ops.softmax(model(frames, training=False))}
+
+    # One clip, as a clip is 600 KB and the batcher makes larger batches of it.
+    frames = camera_clip(np.random.default_rng(0), CLASSES[1])[None]
+    return saving.export(
+        models,
+        "video",
+        model=model,
+        core=core,
+        inputs={"frames": tf.TensorSpec([None, FRAMES, SIDE, SIDE, 3], tf.uint8)},
+        labels=videos.classes,
+        rules={},
+        batching=BATCHING,
+        warmup=[{"frames": frames}],
+        card=card(model, videos, report=report, options=options, source=source),
+    )
+
+
+def card(model: keras.Model, videos: Videos, *, report: FitReport, options: FitOptions, source: Path | None) -> str:
+    """The model card: what went in, what came out, and what it is good for."""
+    packages = ("tensorflow", "keras", "numpy", "av")
+    return CARD.format(
+        classes=len(videos.classes),
+        names=", ".join(f"`{name}`" for name in videos.classes),
+        frames=FRAMES,
+        side=SIDE,
+        parameters=model.count_params(),
+        about=GENERATED if source is None else OWN.format(folder=source.name),
+        sizes="\n".join(f"| {split} | {len(clips):,} |" for split, clips in videos.splits.items()),
+        figures=_figures(model, videos),
+        epochs=len(report.history),
+        best=report.best_epoch + 1,
+        batch=options.batch_size,
+        rate=options.learning_rate,
+        decay=options.weight_decay,
+        clip=options.clip_norm,
+        seed=options.seed,
+        versions=", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages),
+        advice=MOTION_ADVICE.format(frames=FRAMES) if source is None else OWN_ADVICE,
+    )
+
+
+def _figures(model: keras.Model, videos: Videos) -> str:
+    lines = ["| split | top-1 |", "|---|---|"]
+    for split, clips in videos.splits.items():
+        if split != "train":
+            right = hits(_predict(model, clips), clips.labels, 1)
+            lines.append(f"| {split} | {Accuracy.of(right)} |")
+    return "\n".join(lines)
+
+
+def _predict(model: keras.Model, clips: Clips, batch: int = 32) -> np.ndarray:
+    """Logits float32 [clips, classes]."""
+    parts = [
+        keras.ops.convert_to_numpy(model(clips.frames[start : start + batch], training=False))
+        for start in range(0, len(clips), batch)
+    ]
+    return np.concatenate(parts)
