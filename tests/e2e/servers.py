@@ -96,6 +96,9 @@ def serving(
         try:
             yield Server(process, log, f"http://{HOST}:{http}", f"{HOST}:{grpc}", f"http://{HOST}:{rest}")
         finally:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(20)
             # Its session's group is this server and nothing else.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
