@@ -1,6 +1,7 @@
 """How a server ends: asked to, out of time, orphaned, or before it has begun."""
 
 import asyncio
+import contextlib
 import signal
 import socket
 import subprocess
@@ -19,11 +20,12 @@ from .servers import HOST, ROOT, environment, free_ports, serving
 # A busy machine may take minutes to import TensorFlow.
 pytestmark = pytest.mark.timeout(900)
 
+PATIENCE = 400
 BENTOML = (sys.executable, "-m", "bentoml", "serve", "serving.service:SeqServe")
 
 
 async def post(base: str, seconds: float) -> int:
-    async with httpx.AsyncClient(timeout=60) as client:
+    async with httpx.AsyncClient(timeout=PATIENCE) as client:
         answer = await client.post(f"{base}/v1/models/sleeper:predict", json={"inputs": {"seconds": [seconds]}})
         return answer.status_code
 
@@ -32,12 +34,23 @@ async def infer(address: str, seconds: float) -> str:
     request = service_pb2.ModelInferRequest(model_name="sleeper")
     request.inputs.add(name="seconds", datatype="FP32", shape=[1]).contents.fp32_contents.append(seconds)
     async with grpc.aio.insecure_channel(address) as channel:
-        answer = await service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=60)
+        answer = await service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=PATIENCE)
     return str(answer.model_version)
 
 
+async def status_after(url: str, status: int) -> int | None:
+    """The first other status; None where connections are refused."""
+    async with httpx.AsyncClient(timeout=PATIENCE, headers={"connection": "close"}) as client:
+        with contextlib.suppress(httpx.TransportError):
+            while (answer := await client.get(url)).status_code == status:
+                await asyncio.sleep(0.02)
+            return answer.status_code
+    return None
+
+
 async def test_what_was_accepted_is_answered_on_every_port(tmp_path: Path, toy_models: Path) -> None:
-    flags = ("--models", str(toy_models), "--workers", "1", "--xla", "false")
+    flags = ["--models", str(toy_models), "--workers", "1", "--xla", "false"]
+    flags += ["--request_timeout_seconds", str(PATIENCE), "--grace_period_seconds", "120"]
     with serving(tmp_path, *flags) as server:
         await asyncio.to_thread(server.wait_for, "/livez")
         early = asyncio.create_task(post(server.http, 0.0))
@@ -45,26 +58,20 @@ async def test_what_was_accepted_is_answered_on_every_port(tmp_path: Path, toy_m
         assert await early == 200, "a request that comes while models load waits for them"
         await asyncio.to_thread(server.wait_until_ready)
 
-        waiting = [post(server.http, 2.0), post(server.rest, 2.0), infer(server.grpc, 2.0)]
+        waiting = [post(server.http, 3.0), post(server.rest, 3.0), infer(server.grpc, 3.0)]
         tasks = [asyncio.create_task(task) for task in waiting]
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(2.0)
         server.process.send_signal(signal.SIGTERM)
-        limit = time.monotonic() + 30
-        while not tasks[0].done():
-            readiness = await asyncio.to_thread(httpx.get, f"{server.http}/readyz", timeout=30)
-            if readiness.status_code == 503:
-                break
-            assert time.monotonic() < limit
-        assert readiness.status_code == 503
-        with pytest.raises(httpx.ConnectError):
-            await post(server.rest, 0.0)
+        assert await status_after(f"{server.http}/readyz", 200) == 503
+        assert await status_after(f"{server.rest}/v2/health/live", 200) is None
         assert await asyncio.gather(*tasks) == [200, 200, "1"]
-        assert await asyncio.to_thread(server.process.wait, 30) == 0
+        assert await asyncio.to_thread(server.process.wait, 120) == 0
         assert "Traceback" not in server.log.read_text()
 
 
 async def test_the_grace_period_is_kept(tmp_path: Path, toy_models: Path) -> None:
-    flags = ("--models", str(toy_models), "--workers", "1", "--xla", "false", "--grace_period_seconds", "3")
+    flags = ["--models", str(toy_models), "--workers", "1", "--xla", "false", "--grace_period_seconds", "3"]
+    flags += ["--request_timeout_seconds", str(PATIENCE)]
     with serving(tmp_path, *flags) as server:
         await asyncio.to_thread(server.wait_until_ready)
         endless = [asyncio.create_task(post(server.http, 50.0)), asyncio.create_task(post(server.rest, 50.0))]
@@ -72,7 +79,7 @@ async def test_the_grace_period_is_kept(tmp_path: Path, toy_models: Path) -> Non
         began = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(server.process.wait, 30) == 0
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < 20
         await asyncio.gather(*endless, return_exceptions=True)
 
 
