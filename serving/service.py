@@ -1,4 +1,4 @@
-"""The BentoML service: puts the parts together, starts them and stops them. The only file that imports bentoml.
+"""The BentoML service: puts the parts together, starts them and stops them. Only this and bento.py import bentoml.
 
 It is imported by two kinds of process. The first one, which BentoML's command runs, claims the ports and starts the
 workers; each worker makes a SeqServe and serves. Neither needs TensorFlow to import this file.
