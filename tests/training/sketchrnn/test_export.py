@@ -1,0 +1,84 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from training.sketchrnn import generate
+from training.sketchrnn.evaluate import evaluate
+from training.sketchrnn.train import train
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few generated drawings of each shape, in the layout of the sketch-rnn files."""
+    folder = tmp_path_factory.mktemp("drawings")
+    sketches = generate.sketches(train=12, valid=2, test=4)
+    for label, name in enumerate(sketches.classes):
+        arrays = {}
+        for split, drawings in sketches.splits.items():
+            chosen = np.flatnonzero(drawings.labels == label)
+            arrays[split] = np.empty(len(chosen), object)
+            arrays[split][:] = [drawings[i] for i in chosen]
+        np.savez(folder / f"{name}.npz", **arrays)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def version(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `python -m training sketchrnn --data FOLDER --epochs 1 --about ...` leaves."""
+    out = tmp_path_factory.mktemp("sketchrnn")
+    train(folder, run=out / "run", models=out / "models", epochs=1, about="Drawn by nobody.")
+    return out / "models" / "sketchrnn" / "1"
+
+
+def test_strokes_are_padded_at_the_right_with_zeros(version: Path) -> None:
+    rules = json.loads((version / "assets.extra" / "inputs.json").read_text())
+    assert rules["strokes"] == {
+        "axis": 1,
+        "side": "right",
+        "value": 0.0,
+        "buckets": [32, 64, 128, 256],
+        "min_length": 1,
+        "nan_allowed": False,
+    }
+
+
+def test_the_exported_answer_does_not_depend_on_padding_or_batch(version: Path) -> None:
+    served = tf.saved_model.load(str(version)).signatures["serving_default"]
+    drawings = generate.sketches(train=1, valid=1, test=2).splits["test"]
+    batch = drawings.padded(np.arange(22), buckets=(64,))
+    together = served(strokes=tf.constant(batch))
+    assert together["probabilities"].shape == (22, 11)
+    assert together["top_classes"].shape == together["top_scores"].shape == (22, 5)
+    for i in range(0, 22, 5):
+        alone = served(strokes=tf.constant(drawings[i][None]))
+        np.testing.assert_allclose(alone["probabilities"][0], together["probabilities"][i], atol=1e-5)
+        assert alone["top_classes"][0, 0] == together["top_classes"][i, 0]
+
+
+def test_the_card_says_what_went_in_and_what_came_out(version: Path) -> None:
+    card = (version / "assets.extra" / "model_card.md").read_text()
+    for part in ("Drawn by nobody.", "| test | 44 |", "| test | ", "seed 0", "tensorflow 2.", "Not good for"):
+        assert part in card
+
+
+def test_evaluating_prints_accuracy_with_intervals(
+    version: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate(folder, model=version)
+    printed = capsys.readouterr().out
+    assert "top-1" in printed
+    assert " 44 " in printed
+    assert "hardest: " in printed
+
+
+def test_evaluating_on_other_classes_is_refused(version: Path, shared_data: Path) -> None:
+    with pytest.raises(ValueError, match=r"Expected data of the 11 classes.*Received: 345 classes"):
+        evaluate(folder=shared_data / "quickdraw", model=version)
+
+
+def test_an_unknown_split_is_refused(version: Path) -> None:
+    with pytest.raises(ValueError, match=r"train, valid, test.*Received: all"):
+        evaluate(model=version, split="all")

@@ -1,0 +1,53 @@
+"""The command line: `python -m training forecaster|sketchrnn|video` and `python -m training evaluate FAMILY`."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
+
+import typer
+
+FAMILIES = {
+    "forecaster": "Train the forecaster of daily series and export it.",
+    "sketchrnn": "Train the classifier of drawings and export it.",
+    "video": "Train the classifier of short clips and export it.",
+}
+
+
+def app(arguments: Sequence[str]) -> typer.Typer:
+    """The commands; of the families, only those among the arguments are imported, so that --help is quick."""
+    commands = typer.Typer(
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        help="Train the sequence models, export them as SavedModels, and measure what was exported.",
+    )
+    evaluations = typer.Typer(no_args_is_help=True, help="Measure an exported version on the test split.")
+    for name, about in FAMILIES.items():
+        commands.command(name, help=about)(_command(name, "train", arguments))
+        evaluations.command(name, help=f"Measure an exported {name} on the test split.")(
+            _command(name, "evaluate", arguments)
+        )
+    commands.add_typer(evaluations, name="evaluate")
+    return commands
+
+
+def _command(family: str, action: str, arguments: Sequence[str]) -> Callable[..., Any]:
+    if family not in arguments or ("evaluate" in arguments) != (action == "evaluate"):
+        return lambda: None  # only listed
+    return getattr(import_module(f"training.{family}.{action}"), action)
+
+
+def main() -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    arguments = sys.argv[1:]
+    try:
+        app(arguments)(arguments, prog_name="python -m training")
+    except (ValueError, OSError) as error:  # wrong data, options or folders: the message says what is wrong
+        typer.secho(f"Error: {error}", err=True, fg="red")
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
