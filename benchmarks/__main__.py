@@ -22,13 +22,16 @@ PROGRAMS = {"h2load": ("gRPC", grpc_load), "wrk": ("REST", rest_load)}
 
 
 def main() -> None:
-    options = _options()
+    options, flags = _options()
     models = [name for name in OUTPUTS if (options.models / name).is_dir()]
     if not models:
         raise SystemExit(f"expected one of {sorted(OUTPUTS)} in {options.models}, got none")
+    load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
+    if load > cores / 2:
+        print(f"the machine is busy already (load {load:.1f} on {cores} cores): these figures will mean little")
     results: defaultdict[tuple[str, str], list[Figures]] = defaultdict(list)
     with contextlib.ExitStack() as stack:
-        addresses = stack.enter_context(started(options.log, ["--models", str(options.models)]))
+        addresses = stack.enter_context(started(options.log, ["--models", str(options.models), *flags]))
         runs = [run for model in models for run in _runs(stack, model, addresses, options)]
         for number in range(options.rounds + 1):
             for name, run in runs:
@@ -43,18 +46,20 @@ def main() -> None:
     print()
     rows = _rows(results)
     print("\n".join(_table(rows)))
-    _save(options, rows)
+    _save(options, flags, load, rows)
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+def _options() -> tuple[argparse.Namespace, list[str]]:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, epilog="Any other flags are the server's, as --workers 1."
+    )
     parser.add_argument("--models", type=Path, default=Path("models"), help="directory of models")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each, taken in turn")
     parser.add_argument("--seconds", type=float, default=5.0, help="length of one measurement")
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 64], help="connections of the load")
     parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"), help="where the figures are saved")
     parser.add_argument("--log", type=Path, default=Path("runs/benchmarks/server.log"), help="the server's log")
-    return parser.parse_args()
+    return parser.parse_known_args()
 
 
 def _runs(
@@ -98,14 +103,16 @@ def _table(rows: list[dict[str, str | float]]) -> list[str]:
     return lines
 
 
-def _save(options: argparse.Namespace, rows: list[dict[str, str | float]]) -> None:
+def _save(options: argparse.Namespace, flags: list[str], load: float, rows: list[dict[str, str | float]]) -> None:
     now = datetime.now(UTC)
     about = {
         "taken": now.isoformat(timespec="seconds"),
-        "command": f"python -m benchmarks --rounds {options.rounds} --seconds {options.seconds:g}",
+        "command": " ".join(
+            ["python -m benchmarks", f"--rounds {options.rounds} --seconds {options.seconds:g}", *flags]
+        ),
         "machine": platform.machine(),
         "cores": len(os.sched_getaffinity(0)),
-        "load_before": round(os.getloadavg()[2], 2),
+        "load_before": round(load, 2),
         "rows": rows,
     }
     options.output.mkdir(parents=True, exist_ok=True)
