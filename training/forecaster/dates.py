@@ -1,14 +1,33 @@
-"""Calendar arithmetic on tensors of days since 1970-01-01, so that a graph can tell which day it forecasts.
+"""Calendar look-ups on tensors of days since 1970-01-01, so that a graph can tell which day it forecasts.
 
-The conversions follow Howard Hinnant, "chrono-compatible low-level date algorithms"; Easter follows Meeus,
-"Astronomical Algorithms", chapter 8. All take and return int32 tensors of any one shape.
+Months count from January 1960, and tables by month hold what a calendar needs: they compile in a fraction of the time
+that calendar arithmetic takes. Valid for days from 1961 to LAST.
 """
 
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 Tensor = Any
+
+LAST = 47_481  # 2099-12-31
+RULES = 5
+_MONTHS = np.arange("1960-01", "2100-03", dtype="datetime64[M]")
+_FIRST_DAY = _MONTHS.astype("datetime64[D]").astype("int32")
+_MEAN_MONTH = 365.25 / 12
+
+
+def _easter(year: int) -> np.datetime64:
+    """Western Easter Sunday, after Gauss's algorithm for 1900 to 2099."""
+    golden = year % 19
+    moon = (19 * golden + 24) % 30
+    sunday = (2 * (year % 4) + 4 * (year % 7) + 6 * moon + 5) % 7
+    too_late = sunday == 6 and (moon == 29 or (moon == 28 and golden > 10))
+    return np.datetime64(f"{year}-03-22") + (moon + sunday - 7 * too_late)
+
+
+_EASTER = np.array([_easter(int(str(month)[:4])) for month in _MONTHS]).astype("datetime64[D]").astype("int32")
 
 
 def weekday(day: Tensor) -> Tensor:
@@ -16,43 +35,31 @@ def weekday(day: Tensor) -> Tensor:
     return ops.mod(day + 3, 7)
 
 
-def civil(day: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Year, month (1 to 12) and day of the month."""
-    shifted = day + 719468
-    era = shifted // 146097
-    day_of_era = shifted - era * 146097
-    year_of_era = (day_of_era - day_of_era // 1460 + day_of_era // 36524 - day_of_era // 146096) // 365
-    day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
-    month_from_march = (5 * day_of_year + 2) // 153
-    day_of_month = day_of_year - (153 * month_from_march + 2) // 5 + 1
-    month = ops.mod(month_from_march + 2, 12) + 1
-    year = year_of_era + era * 400 + ops.cast(month <= 2, "int32")
-    return year, month, day_of_month
+def month(day: Tensor) -> Tensor:
+    """Months since January 1960."""
+    guess = ops.cast(ops.cast(day - int(_FIRST_DAY[0]), "float32") / _MEAN_MONTH, "int32")
+    late = ops.cast(day >= first_day(guess + 1), "int32")
+    return guess + late - ops.cast(day < first_day(guess), "int32")
 
 
-def day_number(year: Tensor, month: Tensor, day_of_month: Tensor) -> Tensor:
-    """The inverse of `civil`; 29 February of a common year becomes 1 March."""
-    year = year - ops.cast(month <= 2, "int32")
-    era = year // 400
-    year_of_era = year - era * 400
-    day_of_year = (153 * ops.mod(month + 9, 12) + 2) // 5 + day_of_month - 1
-    return era * 146097 + year_of_era * 365 + year_of_era // 4 - year_of_era // 100 + day_of_year - 719468
+def first_day(month: Tensor) -> Tensor:
+    """The first day of a month."""
+    return ops.take(_FIRST_DAY, month, axis=0)
 
 
-def easter(year: Tensor) -> Tensor:
-    """The day of Western Easter Sunday."""
-    golden, century, rest = ops.mod(year, 19), year // 100, ops.mod(year, 100)
-    epact = ops.mod(19 * golden + century - century // 4 - (century - (century + 8) // 25 + 1) // 3 + 15, 30)
-    to_sunday = ops.mod(32 + 2 * ops.mod(century, 4) + 2 * (rest // 4) - epact - ops.mod(rest, 4), 7)
-    correction = (golden + 11 * epact + 22 * to_sunday) // 451
-    months = epact + to_sunday - 7 * correction + 114
-    return day_number(year, months // 31, ops.mod(months, 31) + 1)
+def month_of_year(month: Tensor) -> Tensor:
+    """0 is January."""
+    return ops.take(np.arange(len(_MONTHS), dtype="int32") % 12, month, axis=0)
 
 
-def nth_in_month(day: Tensor) -> tuple[Tensor, Tensor]:
-    """How many days of the same weekday the month has before this one, and after it."""
-    year, month, day_of_month = civil(day)
-    return (day_of_month - 1) // 7, (_next_month(year, month) - 1 - day) // 7
+def easter(month: Tensor) -> Tensor:
+    """Easter Sunday of the year that a month lies in."""
+    return ops.take(_EASTER, month, axis=0)
+
+
+def weeks_in(days: Tensor) -> Tensor:
+    """How many whole weeks there are in so many days, for 0 to 34 of them."""
+    return sum(ops.cast(days >= 7 * weeks, "int32") for weeks in range(1, 5))
 
 
 def counterparts(day: Tensor, years_back: Tensor) -> Tensor:
@@ -62,27 +69,18 @@ def counterparts(day: Tensor, years_back: Tensor) -> Tensor:
     52 weeks a year earlier, the same date, the same weekday counted from the month's start, the same counted
     from its end, and the same distance to Easter.
     """
-    year, month, day_of_month = civil(day)
-    earlier = year - years_back
+    now = month(day)
+    earlier = now - 12 * years_back
+    start, after = first_day(now), first_day(now + 1)
+    first, last = first_day(earlier), first_day(earlier + 1) - 1
     on_weekday = weekday(day)
-    before, after = nth_in_month(day)
-    first = day_number(earlier, month, ops.ones_like(month))
-    last = _next_month(earlier, month) - 1
     return ops.stack(
         [
             day - 364 * years_back,
-            day_number(earlier, month, day_of_month),
-            first + ops.mod(on_weekday - weekday(first), 7) + 7 * before,
-            last - ops.mod(weekday(last) - on_weekday, 7) - 7 * after,
-            day - easter(year) + easter(earlier),
+            first + day - start,
+            first + ops.mod(on_weekday - weekday(first), 7) + 7 * weeks_in(day - start),
+            last - ops.mod(weekday(last) - on_weekday, 7) - 7 * weeks_in(after - 1 - day),
+            day - easter(now) + easter(earlier),
         ],
         axis=-1,
     )
-
-
-RULES = 5
-
-
-def _next_month(year: Tensor, month: Tensor) -> Tensor:
-    """The first day of the month after this one."""
-    return day_number(year + month // 12, ops.mod(month, 12) + 1, ops.ones_like(month))

@@ -1,6 +1,6 @@
 """Measures an exported forecaster on the test parts, from rolling origins, beside the seasonal naive forecast."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +13,9 @@ from training.forecaster import data
 from training.forecaster.features import HORIZON
 from training.forecaster.model import LEVELS
 from training.forecaster.train import parse_split
+
+Forecast = Callable[..., Mapping[str, tf.Tensor]]
+"""Takes `history` and `end_day`, answers `mean` and `quantiles`, all as the exported signature does."""
 
 _BATCH = 64
 
@@ -35,19 +38,23 @@ class Score:
 def evaluate(
     folder: Annotated[Path, typer.Option("--data", help="CSV file, or folder of them.")],
     model: Annotated[Path, typer.Option(help="Version directory, such as models/forecaster/1.")],
+    column: Annotated[list[str] | None, typer.Option(help="As in training.")] = None,
     split: Annotated[list[str] | None, typer.Option(help="As in training.")] = None,
+    undated: Annotated[bool, typer.Option("--undated", help="Keep the dates from the model.")] = False,
 ) -> None:
     """Print MAE, MASE, pinball loss and coverage of the 80% interval on the test part of every file."""
-    series = data.read(folder)
-    test_from = parse_split(split or [])
-    typer.echo(table(score(model, series, test_from)))
+    forecast = tf.saved_model.load(str(model)).signatures["serving_default"]
+
+    def answer(history: tf.Tensor, end_day: tf.Tensor) -> Mapping[str, tf.Tensor]:
+        return forecast(history=history, end_day=-tf.ones_like(end_day) if undated else end_day)
+
+    typer.echo(table(score(answer, data.read(folder, column), parse_split(split or []))))
 
 
 def score(
-    version: Path, series: Sequence[data.Series], test_from: Mapping[str, data.TestFrom]
+    forecast: Forecast, series: Sequence[data.Series], test_from: Mapping[str, data.TestFrom]
 ) -> dict[str, list[Score]]:
-    """Scores of every series, by the file it came from."""
-    forecast = tf.saved_model.load(str(version)).signatures["serving_default"]
+    """Scores of every series on its test part, by the file it came from."""
     _, _, spans = data.split(series, test_from)
     scores: dict[str, list[Score]] = {}
     for span in spans:
@@ -61,7 +68,7 @@ def _batches(ends: np.ndarray) -> Iterator[np.ndarray]:
         yield ends[start : start + _BATCH]
 
 
-def _errors(forecast: tf.types.experimental.ConcreteFunction, span: data.Span, at: np.ndarray) -> np.ndarray:
+def _errors(forecast: Forecast, span: data.Span, at: np.ndarray) -> np.ndarray:
     """Absolute errors of mean, median and naive, pinball loss, and inside or not: [origins, 7, 5]; NaN unseen."""
     windows = [data.window(span.series, int(end)) for end in at]
     history = np.stack([history for history, _, _ in windows])

@@ -11,11 +11,14 @@ import tensorflow as tf
 from training import saving
 from training.fitting import FitOptions, FitReport
 from training.forecaster import data
+from training.forecaster.evaluate import score, table
 from training.forecaster.features import CONTEXT, HORIZON, MEMORY
-from training.forecaster.generated import generate
+from training.forecaster.generated import SOURCE, generate
 from training.forecaster.model import split
 
 NAME = "forecaster"
+GENERATED = "Series made up of seasons, trend, level shifts, holidays, gaps and noise; no licence applies."
+_SAMPLE = 20  # generated series that the figures are taken from when there are no others
 INPUTS = {
     "history": tf.TensorSpec([None, None], tf.float32),
     "end_day": tf.TensorSpec([None], tf.int32),
@@ -41,12 +44,19 @@ def export(
     *,
     report: FitReport,
     options: FitOptions,
+    about: str | None = None,
 ) -> Path:
-    """Write the next version of models/forecaster and return its directory."""
+    """Write the next version of models/forecaster and return its directory.
+
+    `about` says in the card where the series are from and under which licence; None stands for generated ones.
+    """
 
     def core(history: tf.Tensor, end_day: tf.Tensor) -> dict[str, tf.Tensor]:
         return split(model({"history": history, "end_day": end_day}, training=False))
 
+    measured = [one for one in series if one.source != SOURCE] or series[:_SAMPLE]
+    forecast = tf.function(core, input_signature=list(INPUTS.values()))
+    figures = table(score(forecast, measured, {k: v for k, v in test_from.items() if k != SOURCE}))
     return saving.export(
         models,
         NAME,
@@ -55,17 +65,17 @@ def export(
         inputs=INPUTS,
         rules=RULES,
         warmup=_warmup(),
-        card=_card(model, series, test_from, report, options),
+        card=_card(model, series, test_from, figures, report, options, about or GENERATED),
     )
 
 
 def _warmup() -> list[dict[str, np.ndarray]]:
-    """Requests such as people send: a few weeks, a quarter with gaps and no date, three years, several at once."""
+    """Requests such as people send: one series of a few months, and four of three years whose dates are unknown."""
     requests = []
-    for seed, (length, batch, dated) in enumerate([(60, 1, True), (112, 1, False), (1120, 1, True), (112, 8, True)]):
-        made = generate(batch, seed=seed, days=(length, length))
-        days = [one.first_day + length - 1 if dated else -1 for one in made]
-        requests.append({"history": np.stack([one.values for one in made]), "end_day": np.array(days, "int32")})
+    for seed, (days, batch, dated) in enumerate([(CONTEXT - 12, 1, True), (MEMORY, 4, False)]):
+        made = generate(batch, seed=seed, days=(days, days))
+        end_day = [one.first_day + days - 1 if dated else -1 for one in made]
+        requests.append({"history": np.stack([one.values for one in made]), "end_day": np.array(end_day, "int32")})
     return requests
 
 
@@ -73,15 +83,17 @@ def _card(
     model: keras.Model,
     series: Sequence[data.Series],
     test_from: Mapping[str, data.TestFrom],
+    figures: str,
     report: FitReport,
     options: FitOptions,
+    about: str,
 ) -> str:
     counts: dict[str, list[data.Series]] = {}
     for one in series:
         counts.setdefault(one.source, []).append(one)
     rows = "\n".join(
         f"| {source} | {len(group)} | {sum(data.test_start(one, test_from) for one in group):,} "
-        f"| {test_from.get(source, f'last {data.TEST_SHARE:.0%}')} |"
+        f"| {_part(test_from.get(source, data.TEST_SHARE))} |"
         for source, group in counts.items()
     )
     return f"""# Forecaster
@@ -98,16 +110,22 @@ An encoder-decoder LSTM of {model.count_params():,} parameters over features com
 
 ## Data
 
-| source | series | days before the test part | test part from |
+| file | series | days before the test part | test part |
 |---|---|---|---|
 {rows}
 
 Validation: the last tenth before the test part, or half a year if that is less. Nothing from a test part was seen.
-City of Chicago data portal (CTA ridership, open data); NN5 competition; public time-series collections.
+{about}
+
+## Errors on the test parts
+
+Forecasts from every day whose next seven lie in the test part, beside the value seven days earlier (seasonal naive).
+
+{figures}
 
 ## Training
 
-Seed {options.seed}; {len(report.history)} epochs, the best {report.best_epoch + 1};
+Seed {options.seed}; {len(report.history)} epochs, of which number {report.best_epoch + 1} was kept;
 validation loss {report.best["val_loss"]:.4f} (pinball and Huber, in units of the series' week-to-week change).
 Keras {keras.__version__}, TensorFlow {tf.__version__}, float32.
 
@@ -122,3 +140,9 @@ Hourly or monthly values; series that are zero on most days; more than {HORIZON}
 the history announces (weather, strikes); anything where an interval must hold exactly: check the coverage first.
 Values may come out below zero.
 """
+
+
+def _part(test_from: data.TestFrom) -> str:
+    if isinstance(test_from, float):
+        return f"last {test_from:.0%}"
+    return f"last {test_from} days" if isinstance(test_from, int) else f"from {test_from}"

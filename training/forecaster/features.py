@@ -4,6 +4,7 @@ Everything is relative to the end of the history, in units of the series' own we
 blind to padding: the history is cropped or padded with NaN to MEMORY days first.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -28,7 +29,7 @@ Tensor = Any
 class Window(keras.layers.Layer):
     """Splits a history into what is expected and what is to be learnt.
 
-    Call with history [batch, time] (NaN is missing) and end_day [batch] (negative is unknown). Returns a
+    Call with history [batch, time] (NaN is missing) and end_day [batch] (negative or after 2099 is unknown). Returns a
     dict: `baseline` [batch, 7] and `scale` [batch, 1] in the units of the series; `weeks` [batch, WEEKS,
     features], oldest first, for the encoder; `days` [batch, 7, features] for the decoder; `shortcuts`
     [batch, 7, kinds], each a guess at (value - baseline) / scale. All finite, whatever is missing.
@@ -44,8 +45,9 @@ class Window(keras.layers.Layer):
         values = ops.where(seen > 0, values, 0.0)
         unit = ops.maximum(ops.max(ops.abs(values), axis=1, keepdims=True), 1e-30)
         values = values / unit
-        known = ops.cast(end_day >= 0, "float32")[:, None, None]
-        end_day = ops.cast(ops.maximum(end_day, 0), "int32")
+        latest = dates.LAST - HORIZON
+        known = ops.cast(ops.logical_and(end_day >= 0, end_day <= latest), "float32")[:, None, None]
+        end_day = ops.cast(ops.clip(end_day, 0, latest), "int32")
 
         level, spread, scale, profile = _shape_of(values, seen)
         past = seen * (values - level) / scale  # missing days are 0 here, and flagged by `seen`
@@ -64,7 +66,7 @@ class Window(keras.layers.Layer):
             ],
             axis=-1,
         )
-        target_day = end_day[:, None] + ops.arange(1, HORIZON + 1, dtype="int32")
+        target_day = end_day[:, None] + np.arange(1, HORIZON + 1, dtype="int32")
         same_weekday = ops.transpose(recent[:, -4:], (0, 2, 1))
         same_seen = ops.transpose(residuals["seen"][:, -4:], (0, 2, 1))
         position = ops.tile(ops.eye(HORIZON)[None], (ops.shape(history)[0], 1, 1))
@@ -78,7 +80,7 @@ class Window(keras.layers.Layer):
             ops.tile(shape[:, None], (1, HORIZON, 1)),
             position,
         ]
-        week_end = end_day[:, None] - 7 * ops.arange(WEEKS - 1, -1, -1, dtype="int32")
+        week_end = end_day[:, None] - 7 * np.arange(WEEKS - 1, -1, -1, dtype="int32")
         weeks = [
             ops.arcsinh(recent),
             residuals["seen"],
@@ -96,32 +98,36 @@ class Window(keras.layers.Layer):
 
 def calendar(day: Tensor) -> Tensor:
     """Weekday, month, place in the month, season, and the days around New Year; [..., features]."""
-    year, month, _ = dates.civil(day)
-    before, after = dates.nth_in_month(day)
-    one = ops.ones_like(month)
-    turn = day - dates.day_number(year + ops.cast(month > 6, "int32"), one, one) + 12
-    turn = ops.where(ops.logical_and(turn >= 0, turn < _YEAR_TURN), turn, -1)
+    month = dates.month(day)
+    first, next_first = dates.first_day(month), dates.first_day(month + 1)
+    month_of_year = dates.month_of_year(month)
+    new_year = dates.first_day(month - month_of_year + 12 * ops.cast(month_of_year >= 6, "int32"))
     return ops.concatenate(
         [
             _weekday(day),
-            ops.one_hot(month - 1, 12, dtype="float32"),
-            ops.one_hot(before, 5, dtype="float32"),
-            ops.cast(after == 0, "float32")[..., None],
+            _one_hot(month_of_year, 12),
+            _one_hot(dates.weeks_in(day - first), 5),
+            _one_hot(dates.weeks_in(next_first - 1 - day), 1),
             _season(day, 3),
-            ops.cast(turn[..., None] == ops.arange(_YEAR_TURN, dtype="int32"), "float32"),
+            _one_hot(day - new_year + 12, _YEAR_TURN),
         ],
         axis=-1,
     )
 
 
 def _weekday(day: Tensor) -> Tensor:
-    return ops.one_hot(dates.weekday(day), 7, dtype="float32")
+    return _one_hot(dates.weekday(day), 7)
+
+
+def _one_hot(number: Tensor, count: int) -> Tensor:
+    """All zeros where the number is not among 0 to `count` - 1."""
+    return ops.cast(ops.equal(number[..., None], np.arange(count, dtype="int32")), "float32")
 
 
 def _season(day: Tensor, harmonics: int) -> Tensor:
-    year, _, _ = dates.civil(day)
-    one = ops.ones_like(year)
-    angle = ops.cast(day - dates.day_number(year, one, one), "float32") * (2 * np.pi / 365.25)
+    month = dates.month(day)
+    day_of_year = day - dates.first_day(month - dates.month_of_year(month))
+    angle = ops.cast(day_of_year, "float32") * (2 * np.pi / 365.25)
     waves = [wave(k * angle) for k in range(1, harmonics + 1) for wave in (ops.sin, ops.cos)]
     return ops.stack(waves, axis=-1)
 
@@ -178,33 +184,23 @@ def _memory(past: Tensor, seen: Tensor, end_day: Tensor, known: Tensor, profile:
     For each kind of counterpart: by how much it differed from the same weekday in the weeks around it, and
     from the level around it; averaged over the years, with their disagreement and how many there were.
     """
-    smooth, smooth_seen = _around(past, seen, range(-3, 4), at_least=4)
-    usual, usual_seen = _around(past, seen, (-14, -7, 7, 14), at_least=2, trim=True)
-    level, level_seen = _around(smooth, smooth_seen, (-14, -7, 7, 14), at_least=2)
-
-    years = ops.arange(1, YEARS + 1, dtype="int32")[None, None]
-    target = (end_day[:, None] + ops.arange(1, HORIZON + 1, dtype="int32"))[:, :, None]
-    counterpart = dates.counterparts(target + 0 * years, years + 0 * target)
-    place = ops.reshape(counterpart - end_day[:, None, None, None] + MEMORY - 1, (-1, HORIZON * YEARS * dates.RULES))
-    inside = ops.logical_and(place >= 0, place < MEMORY)
-    place = ops.clip(place, 0, MEMORY - 1)
-
-    def at_counterparts(series: Tensor) -> Tensor:
-        found = ops.where(inside, ops.take_along_axis(series, place, axis=1), 0.0)
-        return ops.reshape(found, (-1, HORIZON, YEARS, dates.RULES))
-
+    years = np.arange(1, YEARS + 1, dtype="int32")
+    target = (end_day[:, None] + np.arange(1, HORIZON + 1, dtype="int32"))[:, :, None]
+    place = dates.counterparts(target, years) - end_day[:, None, None, None] + MEMORY - 1
+    inside = ops.cast(ops.logical_and(place >= 0, place < MEMORY), "float32")
     # Only the first rule, 52 weeks earlier, needs no date.
-    dated = ops.reshape(ops.cast(np.arange(dates.RULES) > 0, "float32"), (1, 1, 1, -1))
-    valid = at_counterparts(seen * usual_seen * level_seen) * (1 - dated * (1 - known[..., None]))
-    unusual = ops.clip(at_counterparts(past - usual), -30.0, 30.0) * valid
-    against_level = ops.clip(at_counterparts(past - level), -30.0, 30.0) * valid
+    dated = (np.arange(dates.RULES) > 0).astype("float32")
+    inside = inside * (1 - dated * (1 - known[..., None]))
+    unusual, against_level, valid = _at(past, seen, ops.clip(place, 0, MEMORY - 1))
+    valid = valid * inside
+    unusual, against_level = unusual * valid, against_level * valid
     count = ops.sum(valid, axis=2)
     some = ops.maximum(count, 1.0)
     mean_unusual = ops.sum(unusual, axis=2) / some
     mean_level = ops.sum(against_level, axis=2) / some
     disagreement = ops.sum(ops.abs(unusual - mean_unusual[:, :, None]) * valid, axis=2) / some
 
-    drift, drift_seen = _drift(smooth, smooth_seen)
+    drift, drift_seen = _drift(past, seen)
     level_now = ops.mean(profile, axis=1)[:, None, None]
     as_level = (mean_level + level_now - profile[:, :, None]) * ops.minimum(count, 1.0)
     features = [
@@ -219,13 +215,39 @@ def _memory(past: Tensor, seen: Tensor, end_day: Tensor, known: Tensor, profile:
     return ops.concatenate(features, axis=-1), ops.concatenate([mean_unusual, as_level[..., 1:2], drift], axis=-1)
 
 
-def _drift(smooth: Tensor, smooth_seen: Tensor) -> tuple[Tensor, Tensor]:
+def _at(past: Tensor, seen: Tensor, place: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """How unusual the days at `place` [batch, 7, years, rules] were, against their weekday and against the level.
+
+    The usual value is the mean of the same weekday one and two weeks before and after, without the greatest and the
+    least where all four were seen; the level is the mean of those four weeks. The third answer says where both are
+    known.
+    """
+    around = np.arange(-_REACH, _REACH + 1, dtype="int32")
+    wide = [ops.pad(part, [[0, 0], [_REACH, _REACH]]) for part in (past, seen)]
+    where = ops.reshape(place[..., None] + around + _REACH, (-1, HORIZON * YEARS * dates.RULES * len(around)))
+    shape = (-1, HORIZON, YEARS, dates.RULES, len(around))
+    near, near_seen = (ops.reshape(ops.take_along_axis(part, where, axis=1), shape) for part in wide)
+    alike, alike_seen = ops.matmul(near, _SAME_WEEKDAY), ops.matmul(near_seen, _SAME_WEEKDAY)
+    count, total = ops.sum(alike_seen, -1), ops.sum(alike, -1)
+    inner = (total - ops.max(alike, -1) - ops.min(alike, -1)) / 2
+    usual = ops.where(count > 3.5, inner, total / ops.maximum(count, 1.0))
+    week_mean, week_seen = _smooth(ops.matmul(near, _WEEKS_AROUND), ops.matmul(near_seen, _WEEKS_AROUND))
+    weeks = ops.sum(week_seen, -1)
+    level = ops.sum(week_mean * week_seen, -1) / ops.maximum(weeks, 1.0)
+    value = near[..., _REACH]
+    valid = near_seen[..., _REACH] * ops.cast(ops.logical_and(count > 1.5, weeks > 1.5), "float32")
+    return ops.clip(value - usual, -30.0, 30.0), ops.clip(value - level, -30.0, 30.0), valid
+
+
+def _drift(past: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
     """How the level moved from here on, one year ago and on average over the years; [batch, 7, 2]."""
     moves, valid = [], []
     for year in range(1, YEARS + 1):
         end = MEMORY - 1 - 364 * year
-        there = smooth_seen[:, end + 1 : end + 8] * smooth_seen[:, end - 3 : end - 2]
-        moves.append(ops.clip(smooth[:, end + 1 : end + 8] - smooth[:, end - 3 : end - 2], -10.0, 10.0) * there)
+        days = slice(end - 6, end + HORIZON + 4)
+        mean, known = _smooth(ops.matmul(past[:, days], _FROM_HERE_ON), ops.matmul(seen[:, days], _FROM_HERE_ON))
+        there = known[:, 1:] * known[:, :1]
+        moves.append(ops.clip(mean[:, 1:] - mean[:, :1], -10.0, 10.0) * there)
         valid.append(there)
     move, there = ops.stack(moves, axis=-1), ops.stack(valid, axis=-1)
     count = ops.sum(there, axis=-1)
@@ -233,20 +255,22 @@ def _drift(smooth: Tensor, smooth_seen: Tensor) -> tuple[Tensor, Tensor]:
     return ops.stack([move[..., 0], average], axis=-1), ops.stack([there[..., 0], count / YEARS], axis=-1)
 
 
-def _around(series: Tensor, seen: Tensor, offsets: Any, *, at_least: int, trim: bool = False) -> tuple[Tensor, Tensor]:
-    """Mean of the seen values at these offsets from each day, and where there were enough of them.
+def _smooth(total: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+    """Means of seven days from their sum and number, and where at least four were seen."""
+    return total / ops.maximum(count, 1.0), ops.cast(count > 3.5, "float32")
 
-    With `trim`, the greatest and the least are left out where all were seen.
-    """
-    reach = max(abs(offset) for offset in offsets)
-    wide = ops.pad(series * seen, [[0, 0], [reach, reach]])
-    wide_seen = ops.pad(seen, [[0, 0], [reach, reach]])
-    shifted = [wide[:, reach + o : reach + o + MEMORY] for o in offsets]
-    counts = sum(wide_seen[:, reach + o : reach + o + MEMORY] for o in offsets)
-    total = sum(shifted)
-    mean = total / ops.maximum(counts, 1.0)
-    if trim:
-        values = ops.stack(shifted, axis=-1)
-        inner = (total - ops.max(values, axis=-1) - ops.min(values, axis=-1)) / (len(shifted) - 2)
-        mean = ops.where(counts >= len(shifted), inner, mean)
-    return mean, ops.cast(counts >= at_least, "float32")
+
+def _columns(rows: int, groups: Sequence[Sequence[int]]) -> np.ndarray:
+    """A matrix that sums those rows in each group: gathers by multiplication, which compiles to little code."""
+    matrix = np.zeros((rows, len(groups)), "float32")
+    for column, group in enumerate(groups):
+        matrix[list(group), column] = 1.0
+    return matrix
+
+
+_WEEKS_APART = (-14, -7, 7, 14)
+_REACH = 17
+_SAME_WEEKDAY = _columns(2 * _REACH + 1, [[_REACH + day] for day in _WEEKS_APART])
+_WEEKS_AROUND = _columns(2 * _REACH + 1, [range(_REACH + day - 3, _REACH + day + 4) for day in _WEEKS_APART])
+# Seven-day means centred three days before the end (the last that looks at no later day), then on each target.
+_FROM_HERE_ON = _columns(HORIZON + 10, [range(7), *(range(day + 3, day + 10) for day in range(1, HORIZON + 1))])

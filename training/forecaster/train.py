@@ -41,11 +41,14 @@ def train(
         list[str] | None, typer.Option(help="Column to learn from, repeatable. Default: every numeric one.")
     ] = None,
     split: Annotated[list[str] | None, typer.Option(help=_SPLIT)] = None,
+    about: Annotated[
+        str, typer.Option(help="For the model card: where the series are from, and their licence.")
+    ] = "CSV files of daily series; the licence is that of the files.",
     generated: Annotated[int, typer.Option(help="Generated series to learn from as well.")] = 200,
     run: Annotated[Path, typer.Option(help="Folder for checkpoint, logs and curves.")] = Path("runs/forecaster"),
     models: Annotated[Path, typer.Option(help="Folder that receives forecaster/<version>.")] = Path("models"),
-    epochs: Annotated[int, typer.Option(help="Epochs at most.")] = 30,
-    steps: Annotated[int, typer.Option(help="Steps an epoch; windows are drawn anew for each.")] = 200,
+    epochs: Annotated[int, typer.Option(help="Epochs at most.")] = 9,
+    steps: Annotated[int, typer.Option(help="Steps an epoch; windows are drawn anew for each.")] = 120,
     batch_size: Annotated[int, typer.Option(help="Windows a step.")] = 256,
     learning_rate: Annotated[float, typer.Option(help="Peak of the schedule.")] = 2e-3,
     weight_decay: Annotated[float, typer.Option(help="AdamW's decay, times the rate.")] = 0.01,
@@ -75,7 +78,15 @@ def train(
 
     from training.forecaster.export import export  # brings TensorFlow
 
-    version = export(models, trained, series, sources.test_from, report=report, options=options)
+    version = export(
+        models,
+        trained,
+        series,
+        sources.test_from,
+        report=report,
+        options=options,
+        about=about if folder else None,
+    )
     typer.echo(f"{report.monitor} {report.best[report.monitor]:.4f} in epoch {report.best_epoch + 1}: {version}")
 
 
