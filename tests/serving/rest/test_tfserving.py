@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 
 import pytest
 
@@ -211,6 +212,7 @@ async def test_a_half_surrogate_pair_is_refused(client):
 
 async def test_looking_for_a_bad_value_among_many_does_not_take_long(client):
     content = '{"instances": [[' + "1," * 400_000 + '"x"]]}'
+    began = time.process_time()
     answer = await client.post(SUM, content=content)
     assert answer.status_code == 400
-    assert answer.elapsed.total_seconds() < 2
+    assert time.process_time() - began < 1
