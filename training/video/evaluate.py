@@ -1,5 +1,6 @@
 """`python -m training evaluate video`: how often an exported classifier is right on clips that it has not seen."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,7 @@ import typer
 from numpy.typing import NDArray
 
 from training.datasets import camera_motion
-from training.datasets.clip_store import Clips
+from training.datasets.clip_store import Clips, Frames
 from training.datasets.clips import find_clips
 from training.scores import Accuracy, hits
 from training.video import data
@@ -41,20 +42,21 @@ def evaluate(
         videos = data.load(folder, cache=cache, seed=seed, workers=workers, sizes={split: clips})
     if split not in videos.splits:
         raise ValueError(f"expected one of the splits {', '.join(videos.splits)}. Received: {split!r}")
-    _print(videos.splits[split], predict(model, videos.splits[split]))
-
-
-def predict(version: Path, clips: Clips) -> NDArray[np.float32]:
-    """Probabilities float32 [clips, classes] from the exported signature."""
     import tensorflow as tf
 
-    served = tf.saved_model.load(str(version)).signatures["serving_default"]
+    served = tf.saved_model.load(str(model)).signatures["serving_default"]
+    tested = videos.splits[split]
+    _print(tested, predict(lambda frames: served(frames=tf.constant(frames))["probabilities"].numpy(), tested))
+
+
+def predict(classify: Callable[[Frames], NDArray[np.float32]], clips: Clips) -> NDArray[np.float32]:
+    """Give what `classify` answers for all clips, float32 [clips, classes]; it gets eight clips at a time."""
     parts = []
     for start in range(0, len(clips), BATCH):
         frames = clips.frames[start : start + BATCH]
         rows = len(frames)
         frames = np.pad(frames, [(0, BATCH - rows), *[(0, 0)] * 4])  # one shape, compiled once
-        parts.append(served(frames=tf.constant(frames))["probabilities"].numpy()[:rows])
+        parts.append(classify(frames)[:rows])
     return np.concatenate(parts)
 
 

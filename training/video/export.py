@@ -9,10 +9,11 @@ import tensorflow as tf
 
 from training import saving
 from training.datasets.camera_motion import CLASSES, camera_clip
-from training.datasets.clip_store import FRAMES, SIDE, Clips
+from training.datasets.clip_store import FRAMES, SIDE
 from training.fitting import FitOptions, FitReport
 from training.scores import Accuracy, hits
 from training.video.data import Videos
+from training.video.evaluate import predict
 
 BATCHING = saving.Batching(max_batch_size=8, allowed_batch_sizes=(1, 2, 4, 8))
 
@@ -130,18 +131,10 @@ def card(model: keras.Model, videos: Videos, *, report: FitReport, options: FitO
 
 
 def _figures(model: keras.Model, videos: Videos) -> str:
+    compiled = tf.function(lambda frames: model(frames, training=False), jit_compile=True, autograph=False)
     lines = ["| split | top-1 |", "|---|---|"]
     for split, clips in videos.splits.items():
         if split != "train":
-            right = hits(_predict(model, clips), clips.labels, 1)
+            right = hits(predict(lambda frames: compiled(tf.constant(frames)).numpy(), clips), clips.labels, 1)
             lines.append(f"| {split} | {Accuracy.of(right)} |")
     return "\n".join(lines)
-
-
-def _predict(model: keras.Model, clips: Clips, batch: int = 32) -> np.ndarray:
-    """Logits float32 [clips, classes]."""
-    parts = [
-        keras.ops.convert_to_numpy(model(clips.frames[start : start + batch], training=False))
-        for start in range(0, len(clips), batch)
-    ]
-    return np.concatenate(parts)

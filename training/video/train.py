@@ -4,13 +4,16 @@ from pathlib import Path
 from typing import Annotated
 
 import keras
+import numpy as np
 import typer
 
 from training import fitting
 from training.datasets import camera_motion
+from training.runlog import CHECKPOINT
 from training.video import data, model
 
 FOLDER = "Folder <split>/<class>/*.mp4|webm|avi|gif. Default: generated camera motion."
+START = "Folder of an earlier run: begin with its weights where they fit. Good for few clips."
 RUN = "Folder for checkpoint, logs, curves and decoded clips."
 
 
@@ -29,6 +32,7 @@ def train(
     patience: Annotated[int, typer.Option(help="Epochs without a better validation loss.")] = 6,
     seed: Annotated[int, typer.Option(help="Of weights, order, variation and generated clips.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Processes that decode or generate clips.")] = 2,
+    start: Annotated[Path | None, typer.Option(help=START)] = None,
     compiled: Annotated[bool, typer.Option(help="Compile with XLA: a slow start, then quick steps.")] = True,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --run.")] = False,
 ) -> None:
@@ -46,7 +50,7 @@ def train(
     )
     sizes = data.GENERATED | {"train": clips}
     videos = data.load(folder, cache=run / "clips", seed=seed, workers=workers, sizes=sizes)
-    trained, report = fit(videos, options, dropout=dropout, mirror=mirror, compiled=compiled)
+    trained, report = fit(videos, options, dropout=dropout, mirror=mirror, start=start, compiled=compiled)
 
     from training.video.export import export  # brings TensorFlow
 
@@ -61,10 +65,12 @@ def fit(
     *,
     dropout: float = 0.2,
     mirror: bool = False,
+    start: Path | None = None,
     compiled: bool = True,
 ) -> tuple[keras.Model, fitting.FitReport]:
     """Fit the classifier to the training clips; it ends as it was where it did best on the validation clips.
 
+    start: the folder of a run whose weights to begin with, but for those of the classes where they are others.
     compiled: with XLA, which takes half a minute at first and makes every step four times as fast on a CPU.
     """
     vary: data.Vary = camera_motion.mirrored if videos.generated else data.Variation(mirror=mirror)
@@ -79,6 +85,8 @@ def fit(
 
     fitting.start(options)
     fitted = build()
+    if start is not None:
+        begin_with(fitted, start)
     report = fitting.fit(
         fitted,
         batches("train", vary),
@@ -91,3 +99,14 @@ def fit(
         compiled=compiled,
     )
     return fitting.in_float32(fitted, build), report
+
+
+def begin_with(fitted: keras.Model, run: Path) -> None:
+    """Take the best weights of an earlier run, but for those of another shape: the classes."""
+    with np.load(run / CHECKPOINT) as saved:
+        best = [saved[name] for name in sorted(saved.files) if name.startswith("best/")]
+    if len(best) != len(fitted.weights):
+        raise ValueError(f"expected a run of the video classifier. Received: {run} with {len(best)} weights")
+    for variable, value in zip(fitted.weights, best, strict=True):
+        if tuple(variable.shape) == value.shape:
+            variable.assign(value)

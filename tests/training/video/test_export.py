@@ -1,0 +1,71 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from training.video.evaluate import evaluate
+from training.video.train import train
+
+from ..clip_files import write_folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_folder(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def version(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `python -m training video --data FOLDER --epochs 1` leaves."""
+    place = tmp_path_factory.mktemp("video")
+    train(folder, run=place / "run", models=place / "models", epochs=1, batch_size=4, workers=1, compiled=False)
+    return place / "models" / "video" / "1"
+
+
+def test_the_classes_are_those_of_the_folder(version: Path) -> None:
+    assert (version / "assets" / "labels.txt").read_text().splitlines() == ["calm", "loud"]
+    served = tf.saved_model.load(str(version)).signatures["serving_default"]
+    answer = served(frames=tf.zeros((2, 16, 112, 112, 3), tf.uint8))
+    assert answer["top_classes"].shape == answer["top_scores"].shape == (2, 2)
+    np.testing.assert_allclose(answer["probabilities"].numpy().sum(axis=1), 1.0, atol=1e-5)
+
+
+def test_an_answer_does_not_depend_on_its_batch(version: Path) -> None:
+    served = tf.saved_model.load(str(version)).signatures["serving_default"]
+    clips = np.random.default_rng(0).integers(0, 255, (3, 16, 112, 112, 3), dtype=np.uint8)
+    together = served(frames=tf.constant(clips))["probabilities"].numpy()
+    for row in range(3):
+        alone = served(frames=tf.constant(clips[row : row + 1]))["probabilities"].numpy()
+        np.testing.assert_allclose(alone[0], together[row], atol=1e-5)
+
+
+def test_clips_come_in_small_batches_and_fixed_shapes(version: Path) -> None:
+    parameters = (version / "batching_params.pbtxt").read_text()
+    assert "max_batch_size { value: 8 }" in parameters
+    assert json.loads((version / "assets.extra" / "inputs.json").read_text()) == {}
+
+
+def test_the_warm_up_is_one_clip(version: Path) -> None:
+    assert (version / "assets.extra" / "tf_serving_warmup_requests").stat().st_size < 700_000
+
+
+def test_the_card_says_what_went_in_and_what_came_out(version: Path) -> None:
+    card = (version / "assets.extra" / "model_card.md").read_text()
+    for part in ("`calm`, `loud`", "| train | 4 |", "| test | 4 |", "seed 0", "tensorflow 2.", "Not good for"):
+        assert part in card
+
+
+def test_evaluating_prints_every_class(
+    version: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate(folder, model=version, cache=tmp_path, workers=1)
+    printed = capsys.readouterr().out
+    for part in ("top-1", "all", "calm", "loud"):
+        assert part in printed
+
+
+def test_evaluating_on_other_classes_is_refused(version: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="pan_left"):
+        evaluate(model=version, clips=10, cache=tmp_path, workers=1)
