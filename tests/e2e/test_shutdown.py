@@ -15,6 +15,7 @@ import psutil
 import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from .asking import WEEK
 from .servers import HOST, ROOT, environment, free_ports, serving
 
 # A busy machine may take minutes to import TensorFlow.
@@ -27,6 +28,12 @@ BENTOML = (sys.executable, "-m", "bentoml", "serve", "serving.service:SeqServe")
 async def post(base: str, seconds: float) -> int:
     async with httpx.AsyncClient(timeout=PATIENCE) as client:
         answer = await client.post(f"{base}/v1/models/sleeper:predict", json={"inputs": {"seconds": [seconds]}})
+        return answer.status_code
+
+
+async def forecast(base: str) -> int:
+    async with httpx.AsyncClient(timeout=PATIENCE) as client:
+        answer = await client.post(f"{base}/forecast", json={"values": WEEK})
         return answer.status_code
 
 
@@ -53,9 +60,9 @@ async def test_what_was_accepted_is_answered_on_every_port(tmp_path: Path, toy_m
     flags += ["--request_timeout_seconds", str(PATIENCE), "--grace_period_seconds", "120"]
     with serving(tmp_path, *flags) as server:
         await asyncio.to_thread(server.wait_for, "/livez")
-        early = asyncio.create_task(post(server.http, 0.0))
+        early = asyncio.create_task(forecast(server.http))
         assert (await asyncio.to_thread(httpx.get, f"{server.http}/readyz", timeout=30)).status_code == 503
-        assert await early == 200, "a request that comes while models load waits for them"
+        assert await early == 200, "a typed request that comes while models load waits for them"
         await asyncio.to_thread(server.wait_until_ready)
 
         waiting = [post(server.http, 3.0), post(server.rest, 3.0), infer(server.grpc, 3.0)]
