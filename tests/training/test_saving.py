@@ -86,8 +86,7 @@ def test_missing_values_are_written_as_nan() -> None:
 def test_warmup_requests_are_prediction_logs(version: Path) -> None:
     path = version / "assets.extra/tf_serving_warmup_requests"
     logs = [
-        prediction_log_pb2.PredictionLog.FromString(record.numpy())
-        for record in tf.data.TFRecordDataset(str(path))
+        prediction_log_pb2.PredictionLog.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(path))
     ]
     specs = [log.predict_log.request.model_spec for log in logs]
     assert [(spec.name, spec.signature_name) for spec in specs] == [("tiny", "serving_default")] * 2
@@ -111,9 +110,7 @@ def test_each_export_takes_the_next_number(tmp_path: Path) -> None:
     assert export_tiny(tmp_path).name == "9"
 
 
-def test_an_export_that_lost_the_race_takes_the_number_after(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_export_that_lost_the_race_takes_the_number_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rename = Path.rename
 
     def overtaken(self: Path, target: Path) -> Path:
