@@ -90,9 +90,7 @@ class Batching:
     def __post_init__(self) -> None:
         sizes = list(self.allowed_batch_sizes)
         if not sizes or sizes != sorted(set(sizes)) or sizes[-1] != self.max_batch_size:
-            raise ExportError(
-                f"expected ascending batch sizes up to max_batch_size {self.max_batch_size}, got {sizes}"
-            )
+            raise ExportError(f"expected ascending batch sizes up to max_batch_size {self.max_batch_size}, got {sizes}")
 
     def as_pbtxt(self) -> str:
         lines = [
@@ -156,9 +154,7 @@ def _check(
         raise ExportError(f"expected KERAS_BACKEND=tensorflow for an export, got {keras.backend.backend()}")
     halves = sorted({v.path for v in model.variables if v.dtype in ("float16", "bfloat16")})
     if halves or model.compute_dtype != "float32":
-        raise ExportError(
-            f"expected a float32 model; rebuild it so. Received: {model.compute_dtype} {halves[:3]}"
-        )
+        raise ExportError(f"expected a float32 model; rebuild it so. Received: {model.compute_dtype} {halves[:3]}")
     if not warmup:
         raise ExportError("expected at least one warm-up request, got none")
     for request in warmup:
@@ -168,9 +164,7 @@ def _check(
         if rule_name not in inputs:
             raise ExportError(f"expected rules for inputs among {sorted(inputs)}, got one for {rule_name!r}")
         if rule.axis is not None and inputs[rule_name].shape[rule.axis] is not None:
-            raise ExportError(
-                f"expected a variable axis {rule.axis} of {rule_name!r}, got {inputs[rule_name].shape}"
-            )
+            raise ExportError(f"expected a variable axis {rule.axis} of {rule_name!r}, got {inputs[rule_name].shape}")
     if labels is not None and (
         not labels or len(set(labels)) != len(labels) or any(not x or x.splitlines() != [x] for x in labels)
     ):
