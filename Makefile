@@ -13,7 +13,9 @@ SERVING := .venv/.serving-$(KEY)
 TRAINING := .venv/.training-$(KEY)
 ALL := .venv/.all-$(KEY)
 
-INSTALL := $(if $(UV),$(UV) pip install --quiet --python $(PY),$(PY) -m pip install --quiet --disable-pip-version-check) \
+# A .venv that uv made may have no pip.
+PIP = { $(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip >/dev/null; } && $(PY) -m pip
+INSTALL = $(if $(UV),$(UV) pip install --quiet --python $(PY),$(PIP) install --quiet --disable-pip-version-check) \
 	--constraint constraints.txt
 
 export BENTOML_DO_NOT_TRACK := 1
