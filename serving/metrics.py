@@ -1,7 +1,6 @@
 """What the server counts, as Prometheus metrics that add up across workers."""
 
 import os
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -35,6 +34,7 @@ class Metrics:
         self._elements = counter("input_elements_total", "Input elements that requests brought.", "model")
         self._padding = counter("padding_elements_total", "Input elements added to reach a batch's shape.", "model")
         self._depth = gauge("queue_rows", "Rows that wait, over all workers.", "model")
+        self._uncompiled = gauge("shapes_to_compile", "Shapes that run op by op until they are compiled.", "model")
         self._loaded = gauge("version_loaded", "Workers that have this version loaded.", "model", "version")
         self._failures = counter("load_failures_total", "Loads that failed.", "model")
         self._loads = histogram("load_seconds", "Seconds a version took to load and warm up.", _SECONDS)
@@ -52,9 +52,9 @@ class Metrics:
         self._elements.labels(model).inc(report.elements)
         self._padding.labels(model).inc(report.padded_elements - report.elements)
 
-    def queued(self, depths: Mapping[str, int]) -> None:
-        for model, rows in depths.items():
-            self._depth.labels(model).set(rows)
+    def waiting(self, model: str, rows: int, shapes: int) -> None:
+        self._depth.labels(model).set(rows)
+        self._uncompiled.labels(model).set(shapes)
 
     def loaded(self, model: str, version: int, seconds: float) -> None:
         self._loaded.labels(model, str(version)).set(1)

@@ -7,9 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
-_CHATTER = re.compile(
-    r"WARNING: All log messages before absl|[IWE]\d{4} |To enable the following instructions"
-)
+_CHATTER = re.compile(r"WARNING: All log messages before absl|[IWE]\d{4} |To enable the following instructions")
 # Its errors reach us as exceptions; what it logs as one is mostly that there is no graphics card.
 _FATAL_ONLY = "3"
 

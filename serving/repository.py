@@ -16,6 +16,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from serving.compiler import Compiler
 from serving.errors import Code, FailedPrecondition, NotFound, ServingError, Unavailable
 from serving.storage import Fingerprint, fingerprint, models_in, versions_in
 
@@ -91,7 +92,7 @@ class Repository:
         self._poller: asyncio.Task[None] | None = None
         self._retiring: set[asyncio.Task[None]] = set()
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
-        self._compiler = ThreadPoolExecutor(1, thread_name_prefix="compiler")
+        self._compiler = Compiler()
         self._stopping = False
 
     async def start(self) -> None:
@@ -107,7 +108,7 @@ class Repository:
         if self._poller is not None:
             self._poller.cancel()
             await asyncio.wait({self._poller})
-        self._compiler.shutdown(wait=False, cancel_futures=True)
+        self._compiler.close()
         for name, model in self._models.items():
             if model.current is not None:
                 self._retire(name, model.current, grace)
@@ -206,6 +207,8 @@ class Repository:
         began = time.monotonic()
         try:
             servable = await loop.run_in_executor(self._loader, self._load, name, version, path)
+            if model.current is not None:  # traffic must find the new version as fast as the old one
+                await servable.compiled(self._compiler)
         except Exception as error:
             if not isinstance(error, ServingError):
                 _log.exception("loading version %d of %s failed", version, name)
@@ -220,8 +223,9 @@ class Repository:
         model.statuses[version] = VersionStatus(version, State.AVAILABLE)
         _log.info("version %d of %s is available after %.1f s", version, name, seconds)
         self._events.loaded(name, version, seconds)
-        servable.compile_in(self._compiler)
-        if old is not None:
+        if old is None:
+            servable.compile_in(self._compiler)
+        else:
             self._retire(name, old, self._grace_seconds)
         return True
 

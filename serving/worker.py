@@ -7,7 +7,6 @@ import asyncio
 import importlib
 import logging
 import time
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 # What is kept of the grace period for ending the process itself.
 _MARGIN_SECONDS = 1.0
-_DEPTH_SECONDS = 1.0
+_OBSERVE_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -115,13 +114,14 @@ class Worker:
         return load_servable(name, version, path, options, lambda report: self._metrics.ran(name, report))
 
     async def _observe(self) -> None:
-        """Keeps the queue depths that /metrics shows up to date."""
+        """Keeps up to date what /metrics shows of queues."""
         while True:
-            depths = Counter(dict.fromkeys(self._repository.names(), 0))
-            for servable in self._repository.servables():
-                depths[servable.name] += servable.depth
-            self._metrics.queued(depths)
-            await asyncio.sleep(_DEPTH_SECONDS)
+            serving = {servable.name: servable for servable in self._repository.servables()}
+            for name in self._repository.names():
+                servable = serving.get(name)
+                rows, shapes = (servable.depth, servable.shapes_to_compile) if servable else (0, 0)
+                self._metrics.waiting(name, rows, shapes)
+            await asyncio.sleep(_OBSERVE_SECONDS)
 
 
 def _address(host: str, port: int) -> str:

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -15,8 +16,10 @@ _log = logging.getLogger(__name__)
 _REFUSED_OP = re.compile(r"No registered '(\w+)' OpKernel for XLA")
 _NODE_LINE = re.compile(r"^Node: .*\n", re.MULTILINE)
 _MOST_REFUSALS = 8
+_TIMED_RUNS = 3
 
 Arrays = Mapping[str, np.ndarray]
+Shapes = tuple[tuple[int, ...], ...]
 _Callable = Callable[..., Sequence[np.ndarray]]
 
 
@@ -43,7 +46,8 @@ class Program:
         self._compiled: _Callable | None = None
         self._compilable = True
         self._host_ops: set[str] = set()
-        self._ready: set[tuple[tuple[int, ...], ...]] = set()
+        self._settled: set[Shapes] = set()  # compilation was tried
+        self._ready: set[Shapes] = set()  # and paid
 
     def __call__(self, inputs: Arrays) -> dict[str, np.ndarray]:
         """Answers one batch; raises InvalidInput or Internal with the model's own words."""
@@ -59,17 +63,18 @@ class Program:
 
     def is_ready(self, inputs: Arrays) -> bool:
         """Whether these shapes run compiled, or never will."""
-        return not self._compilable or tuple(inputs[name].shape for name in self._names) in self._ready
+        return not self._compilable or tuple(inputs[name].shape for name in self._names) in self._settled
 
     @property
     def compilable(self) -> bool:
         """False once compilation was tried and the graph refused."""
         return self._compilable
 
-    def compile(self, sample: Arrays) -> bool:
+    def compile(self, sample: Arrays, *, only_if_faster: bool = True) -> bool:
         """Compiles for the shapes of `sample`, taking as long as it takes; True when they run compiled from now on.
 
-        Its answers must agree with the plain graph's, or this program is never compiled.
+        The answers must agree with the plain graph's, or nothing runs compiled. `only_if_faster` leaves out shapes
+        that do not gain by it.
         """
         arguments = [sample[name] for name in self._names]
         while self._compilable:
@@ -89,8 +94,11 @@ class Program:
                     _log.warning("signature %s: compiled and plain answers differ", self.signature.name)
                     self._compilable = False
                     break
-                self._ready.add(tuple(array.shape for array in arguments))
-                return True
+                shapes = tuple(array.shape for array in arguments)
+                self._settled.add(shapes)
+                if not only_if_faster or _seconds(self._compiled, arguments) < _seconds(self._plain, arguments):
+                    self._ready.add(shapes)
+                return shapes in self._ready
         self._compiled = None
         return False
 
@@ -108,13 +116,23 @@ class Program:
         return bool(refused) and len(self._host_ops) <= _MOST_REFUSALS
 
     def _agrees(self, arguments: Sequence[np.ndarray], answers: Sequence[np.ndarray]) -> bool:
-        if self._ready:
+        if self._settled:
             return True  # one shape is enough to find a graph that XLA gets wrong
         try:
             expected = self._plain(*arguments)
         except tf.errors.OpError:
             return False
         return all(_close(got, want) for got, want in zip(answers, expected, strict=True))
+
+
+def _seconds(run: _Callable, arguments: Sequence[np.ndarray]) -> float:
+    """The fastest of a few runs: what else the machine does only ever makes a run slower."""
+    fastest = float("inf")
+    for _ in range(_TIMED_RUNS):
+        began = time.perf_counter()
+        run(*arguments)
+        fastest = min(fastest, time.perf_counter() - began)
+    return fastest
 
 
 def _close(got: np.ndarray, want: np.ndarray) -> bool:

@@ -221,6 +221,6 @@ async def test_every_shape_of_a_batched_model_gets_compiled(tmp_path):
     async with serving(tmp_path, load=load) as engine:
         program = loaded[0]._functions["serving_default"].program
         shapes = [{"strokes": np.zeros((rows, n, 2), "f")} for rows in (1, 2) for n in STROKE_RULE["buckets"]]
-        assert all(program.is_ready(shape) for shape in shapes[:3])
+        assert not all(program.is_ready(shape) for shape in shapes)
         await eventually(lambda: all(program.is_ready(shape) for shape in shapes))
         assert engine.ready("m")
