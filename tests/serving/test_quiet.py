@@ -9,9 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def _stderr(code: str) -> str:
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("TF_", "CUDA_"))}
     command = [sys.executable, "-c", code]
-    ended = subprocess.run(
-        command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True, timeout=120
-    )
+    ended = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True, timeout=120)
     return ended.stderr
 
 

@@ -36,9 +36,7 @@ def test_flags_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_the_environment_gives_another_process_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = from_flags(
-        ["--models", "/srv/models", "--host", "localhost", "--access_log", "true", "--workers=2"]
-    )
+    settings = from_flags(["--models", "/srv/models", "--host", "localhost", "--access_log", "true", "--workers=2"])
     variables = settings.environment()
     assert "SEQSERVE_PORT" not in variables
     for name, value in variables.items():
