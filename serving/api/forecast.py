@@ -33,7 +33,7 @@ FIRST_DATE, LAST_DATE = date(1900, 1, 1), date(2200, 12, 31)
 LEVELS = tuple(f"{tenth / 10:.1f}" for tenth in range(1, 10))
 
 _EPOCH = date(1970, 1, 1)
-_GREGORIAN_CYCLE = 146_097  # days in 400 years, a whole number of weeks: the calendar repeats after them
+_UNKNOWN_DAY = -1
 
 
 def _enough_observed(values: list[float | None] | None) -> list[float | None] | None:
@@ -74,7 +74,10 @@ _VALUES_SCHEMA = WithJsonSchema(
 LastDate = Annotated[date, BeforeValidator(_written_date), WithJsonSchema({"type": "string", "format": "date"})]
 
 _VALUES = "Daily values, oldest first, null where one is missing; at least seven are not null."
-_LAST_DATE = "The day of the last value. Without it the model cannot know weekdays, and answers no dates."
+_LAST_DATE = (
+    "The day of the last value. Without it the model cannot know weekdays, and answers no dates. "
+    "What the model knows of the calendar covers 1970 to 2099; on other days it forecasts as if without a date."
+)
 _WEEK = [312.0, 298.5, 305.0, 310.0, 341.5, 402.0, 388.0]
 _EXAMPLE: dict[str, Any] = {"values": [*_WEEK, *_WEEK, 318.0, None, *_WEEK[2:]], "last_date": "2019-05-31"}
 
@@ -216,11 +219,8 @@ def _inputs(group: Sequence[Series]) -> dict[str, NDArray[Any]]:
 
 
 def _end_day(day: date | None) -> int:
-    """Count days since 1970-01-01, -1 for unknown; an earlier day stands for itself 400 years on."""
-    if day is None:
-        return -1
-    days = (day - _EPOCH).days
-    return days if days >= 0 else days + _GREGORIAN_CYCLE
+    """Count days since 1970-01-01, -1 for unknown, as an earlier day is: the forecaster knows 1970 to 2099."""
+    return _UNKNOWN_DAY if day is None or day < _EPOCH else (day - _EPOCH).days
 
 
 def _forecast(series: Series, result: InferResult, row: int) -> Forecast:

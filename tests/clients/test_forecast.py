@@ -57,12 +57,33 @@ def test_takes_dates_in_many_forms(client, day):
     assert client.forecast(WEEKS, last_date=day).dates[0] == date(2019, 6, 1)
 
 
-def test_a_day_before_1970_keeps_its_place_in_the_calendar(client, server):
-    forecast = client.forecast(WEEKS, last_date="1959-12-31")
-    assert forecast.dates[0] == date(1960, 1, 1)
-    (day,) = sent(server, "end_day").tolist()
-    stand_in = date(1970, 1, 1) + datetime.timedelta(days=day)
-    assert (stand_in.weekday(), stand_in.month, stand_in.day) == (date(1959, 12, 31).weekday(), 12, 31)
+@pytest.mark.parametrize("day", ["1959-12-31", "1969-12-30", "1969-12-31"])
+def test_a_day_before_1970_is_unknown_to_the_model_and_still_answered_with_dates(client, server, day):
+    forecast = client.forecast(WEEKS, last_date=day)
+    assert [(ahead - date.fromisoformat(day)).days for ahead in forecast.dates] == [1, 2, 3, 4, 5, 6, 7]
+    assert sent(server, "end_day").tolist() == [-1]
+
+
+def test_only_the_last_days_of_a_long_history_are_sent(client, server):
+    forecast = client.forecast(np.arange(3000), last_date="2019-05-31")
+    assert sent(server, "history").tolist() == [list(range(1880, 3000))]
+    assert forecast.dates[0] == date(2019, 6, 1)
+    client.forecast_many([np.arange(3000), WEEKS])
+    assert sent(server, "history").shape == (2, 1120)
+
+
+def test_how_much_history_is_sent_is_an_option(server):
+    with server.client(max_history=14) as client:
+        client.forecast(WEEKS)
+    assert sent(server, "history").tolist() == [WEEKS[-14:]]
+    with server.client(max_history=None) as client:
+        client.forecast(np.arange(3000))
+    assert sent(server, "history").shape == (1, 3000)
+
+
+def test_refuses_a_history_of_no_days(server):
+    with pytest.raises(ValueError, match=r"max_history: expected 1 day or more, or None\. Received: 0"):
+        server.client(max_history=0)
 
 
 def test_many_series_of_many_lengths_keep_their_order(client, server):

@@ -88,7 +88,8 @@ class Client(BaseClient):
     ) -> "Forecast | pd.DataFrame":
         """Forecast the days after one daily series, oldest value first, None or NaN where a day is missing.
 
-        last_date: the date of the last value, where it is known: weekdays and seasons help the model.
+        last_date: the date of the last value, where it is known: weekdays and seasons help the model. Its
+        calendar covers 1970 to 2099; other dates do not help, and the forecast has its dates all the same.
 
         A pandas Series answers with the DataFrame of Forecast.to_frame(): "mean" and "0.1" to "0.9", one row
         a day. Its DatetimeIndex (or daily PeriodIndex) gives the dates, in any order; days that it lacks

@@ -21,8 +21,6 @@ Day = date | str | np.datetime64
 _EPOCH = date(1970, 1, 1)
 _FIRST, _LAST = date(1900, 1, 1), date(2200, 12, 31)
 _UNKNOWN_DAY = -1
-_GREGORIAN_CYCLE = 146_097
-"""Days in 400 years: whole weeks, and the same calendar again after them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,11 +139,8 @@ def inputs_of(histories: Sequence[History]) -> dict[str, Array]:
 
 
 def _end_day(last_date: date | None) -> int:
-    # A negative number would stand for "unknown", so a day before 1970 stands for itself 400 years on.
-    if last_date is None:
-        return _UNKNOWN_DAY
-    days = (last_date - _EPOCH).days
-    return days if days >= 0 else days + _GREGORIAN_CYCLE
+    """Days since 1970-01-01; -1 is unknown, as an earlier day is: the forecaster's calendar covers 1970 to 2099."""
+    return _UNKNOWN_DAY if last_date is None or last_date < _EPOCH else (last_date - _EPOCH).days
 
 
 def forecasts_of(result: InferResult, histories: Sequence[History]) -> list[Forecast]:
