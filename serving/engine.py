@@ -9,7 +9,7 @@ import numpy as np
 
 from serving.errors import Code, DeadlineExceeded, InvalidInput, NotFound, ServingError, Unavailable
 from serving.repository import Repository, VersionStatus
-from serving.signature import Signature
+from serving.signature import DEFAULT_SIGNATURE, Signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class InferRequest:
     inputs: Mapping[str, np.ndarray]
     version: int | None = None
     label: str | None = None
-    signature: str = "serving_default"
+    signature: str = DEFAULT_SIGNATURE
     outputs: Sequence[str] = ()
     deadline: float | None = None
 
@@ -106,7 +106,7 @@ class Engine:
         if not self._repository.is_started:
             await self._repository.started(deadline - began)
         servable = self._repository.get(request.model, request.version, request.label)
-        signature = _signature(request.model, servable.signatures, request.signature or "serving_default")
+        signature = _signature(request.model, servable.signatures, request.signature or DEFAULT_SIGNATURE)
         unknown = [name for name in request.outputs if name not in signature.outputs]
         if unknown:
             raise InvalidInput(
@@ -145,7 +145,3 @@ class Engine:
     def withdraw(self) -> None:
         """Says from now on that it is not ready; what still comes is answered."""
         self._withdrawn = True
-
-    def models(self) -> Sequence[str]:
-        """The names of all models, served or not."""
-        return self._repository.names()

@@ -5,12 +5,11 @@ from importlib import metadata as packages
 from serving.engine import Engine
 from serving.errors import FailedPrecondition, InvalidInput
 from serving.repository import State
-from serving.signature import Signature
+from serving.signature import DEFAULT_SIGNATURE, Signature
 
 SERVER_NAME = "seqserve"
 PLATFORM = "tensorflow_savedmodel"
 EXTENSIONS: tuple[str, ...] = ()
-SIGNATURE = "serving_default"
 # Our own request parameter, for models that have more than one signature.
 SIGNATURE_PARAMETER = "signature_name"
 _MAX_VERSION_DIGITS = 19
@@ -36,11 +35,11 @@ def version_number(text: str) -> int | None:
 def signature_of(engine: Engine, model: str, version: int | None) -> Signature:
     """The one signature that this protocol's metadata can show."""
     signatures = engine.metadata(model, version).signatures
-    if SIGNATURE not in signatures:
+    if DEFAULT_SIGNATURE not in signatures:
         raise FailedPrecondition(
-            f"expected model {model!r} to have a signature {SIGNATURE!r}; it has {sorted(signatures)}"
+            f"expected model {model!r} to have a signature {DEFAULT_SIGNATURE!r}; it has {sorted(signatures)}"
         )
-    return signatures[SIGNATURE]
+    return signatures[DEFAULT_SIGNATURE]
 
 
 def available_versions(engine: Engine, model: str) -> list[str]:

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from serving.limits import MAX_MESSAGE_BYTES, REQUEST_TIMEOUT_SECONDS
 from serving.machine import default_workers
 
 PREFIX = "SEQSERVE_"
@@ -71,10 +72,12 @@ class Settings(BaseSettings):
         "fewer where memory is short, one on a GPU.",
     )
     max_message_bytes: int = Field(
-        64 << 20, ge=1024, description="Largest request, and largest answer over gRPC, in bytes."
+        MAX_MESSAGE_BYTES, ge=1024, description="Largest request, and largest answer over gRPC, in bytes."
     )
     request_timeout_seconds: float = Field(
-        30, gt=0, description="How long a request may take when its caller sets no shorter deadline."
+        REQUEST_TIMEOUT_SECONDS,
+        gt=0,
+        description="How long a request may take when its caller sets no shorter deadline.",
     )
     grace_period_seconds: float = Field(
         30, gt=0, description="How long a stopping server goes on answering what it has accepted."

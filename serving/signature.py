@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+# The signature that is meant where a request names none.
+DEFAULT_SIGNATURE = "serving_default"
+
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:

@@ -86,9 +86,9 @@ class Worker:
             for module in ("serving.servable", "serving.grpc.server"):
                 await asyncio.to_thread(importlib.import_module, module)
             await self._repository.start()
-            from serving.grpc.server import build_server
+            from serving.grpc.server import Server
 
-            self._grpc = build_server(
+            self._grpc = Server(
                 self.engine,
                 addresses=[_address(settings.host, settings.port)],
                 max_message_bytes=settings.max_message_bytes,

@@ -11,10 +11,11 @@ from serving.api.classes import OUTPUTS, ClassAnswer, class_answer
 from serving.api.decoding import Decoder
 from serving.engine import Engine, InferRequest
 from serving.errors import InvalidInput
+from serving.limits import MAX_MESSAGE_BYTES
 
 MODEL = "video"
 FIELD = "video"
-MAX_BYTES = 64 * 1024 * 1024
+MAX_BYTES = MAX_MESSAGE_BYTES
 
 _decoder = Decoder()
 

@@ -10,7 +10,7 @@ from serving.datatypes import BY_NAME
 from serving.engine import Engine, InferRequest
 from serving.errors import InvalidInput
 from serving.grpc.oip_tensors import decode_inputs, encode, has_typed_field
-from serving.signature import TensorSpec
+from serving.signature import DEFAULT_SIGNATURE, TensorSpec
 
 SERVICE = service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 
@@ -82,7 +82,7 @@ class InferenceService:
 
 def _signature_name(request: Any) -> str:
     parameter = request.parameters.get(oip.SIGNATURE_PARAMETER)
-    return oip.SIGNATURE if parameter is None else str(parameter.string_param)
+    return DEFAULT_SIGNATURE if parameter is None else str(parameter.string_param)
 
 
 def _refuse_parameters(tensor: Any) -> None:

@@ -8,36 +8,31 @@ from grpc_reflection.v1alpha import reflection
 from serving.engine import Engine
 from serving.grpc import health, oip, tfserving
 from serving.grpc.calls import Methods, service_handler
+from serving.limits import MAX_MESSAGE_BYTES
 
-DEFAULT_MAX_MESSAGE_BYTES = 64 * 2**20
 
-
-def build_server(
-    engine: Engine,
-    *,
-    addresses: Sequence[str] = ("127.0.0.1:8500",),
-    max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
-    reuse_port: bool = False,
-) -> "Server":
-    """A server that is not started yet.
+class Server:
+    """Starts once, drains once.
 
     addresses: as gRPC takes them, "host:port" or "unix:path"; port 0 picks a free one.
     max_message_bytes: the largest request; a larger one is answered RESOURCE_EXHAUSTED by gRPC itself.
     reuse_port: share the port with other processes (SO_REUSEPORT); the kernel spreads connections.
     """
-    return Server(engine, addresses=addresses, max_message_bytes=max_message_bytes, reuse_port=reuse_port)
 
-
-class Server:
-    """Starts once, drains once."""
-
-    def __init__(self, engine: Engine, *, addresses: Sequence[str], max_message_bytes: int, reuse_port: bool) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        addresses: Sequence[str],
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        reuse_port: bool = False,
+    ) -> None:
         self._engine = engine
         self._addresses = addresses
         self._max_message_bytes = max_message_bytes
         self._options = (
             ("grpc.max_receive_message_length", max_message_bytes),
-            ("grpc.max_send_message_length", -1),
+            ("grpc.max_send_message_length", -1),  # an answer is as large as its model makes it
             ("grpc.so_reuseport", int(reuse_port)),
         )
         self._draining = False
@@ -70,7 +65,3 @@ class Server:
         self._draining = True
         self._health.close()
         await self._server.stop(grace)
-
-    async def wait(self) -> None:
-        """Returns when the server has ended."""
-        await self._server.wait_for_termination()

@@ -10,11 +10,10 @@ from serving.datatypes import BY_NAME
 from serving.engine import Engine, InferRequest
 from serving.errors import InvalidInput
 from serving.grpc.tensors import decode_inputs, encode
-from serving.signature import Signature, TensorSpec
+from serving.signature import DEFAULT_SIGNATURE, Signature, TensorSpec
 
 PREDICTION_SERVICE = prediction_service.DESCRIPTOR.services_by_name["PredictionService"].full_name
 MODEL_SERVICE = model_service.DESCRIPTOR.services_by_name["ModelService"].full_name
-DEFAULT_SIGNATURE = "serving_default"
 
 
 class PredictionService:

@@ -7,12 +7,11 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from serving.engine import Engine
+from serving.limits import MAX_MESSAGE_BYTES, REQUEST_TIMEOUT_SECONDS
 from serving.rest.endpoint import Endpoint, Handler
 from serving.rest.errors import routing_error
 from serving.rest.oip import OpenInference
 from serving.rest.tfserving import TensorFlowServing
-
-DEFAULT_MAX_MESSAGE_BYTES = 64 * 2**20
 
 
 class _NameConvertor(StringConvertor):
@@ -30,7 +29,7 @@ _LABEL = "/labels/{label:servable}"
 
 
 def build_app(
-    engine: Engine, *, max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES, body_timeout: float = 30.0
+    engine: Engine, *, max_message_bytes: int = MAX_MESSAGE_BYTES, body_timeout: float = REQUEST_TIMEOUT_SECONDS
 ) -> ASGIApp:
     """The app; it needs no lifespan.
 

@@ -13,7 +13,7 @@ from serving.engine import Engine, InferRequest
 from serving.errors import InvalidInput
 from serving.rest.arrays import dump, parse, to_array, to_jsonable
 from serving.rest.endpoint import Call
-from serving.signature import TensorSpec
+from serving.signature import DEFAULT_SIGNATURE, TensorSpec
 
 # The protocol wants a 4xx for "no", where 503 would be the common choice.
 _NOT_READY = 400
@@ -62,7 +62,7 @@ class OpenInference:
             raise InvalidInput("expected a JSON object with 'inputs', got another JSON value")
         request_id = _field(body, "id", str, "")
         wanted = _field(body, "outputs", list, [])
-        signature = _field(_field(body, "parameters", dict, {}), oip.SIGNATURE_PARAMETER, str, oip.SIGNATURE)
+        signature = _field(_field(body, "parameters", dict, {}), oip.SIGNATURE_PARAMETER, str, DEFAULT_SIGNATURE)
         result = await self._engine.infer(
             InferRequest(
                 model=model,

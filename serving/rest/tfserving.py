@@ -14,9 +14,8 @@ from serving.oip import version_number
 from serving.rest.arrays import dump, parse, to_array, to_jsonable
 from serving.rest.endpoint import Call
 from serving.rest.errors import HttpError
-from serving.signature import Signature, TensorSpec
+from serving.signature import DEFAULT_SIGNATURE, Signature, TensorSpec
 
-DEFAULT_SIGNATURE = "serving_default"
 _FIELDS = frozenset({"signature_name", "instances", "inputs"})
 
 

@@ -116,9 +116,6 @@ class ToyEngine:
         known = model is None or (model in SIGNATURES and (version is None or version in VERSIONS))
         return self.is_ready and known
 
-    def models(self):
-        return tuple(SIGNATURES)
-
     def _version(self, model, version, label):
         if model not in SIGNATURES or (version is not None and version not in VERSIONS):
             which = f"Latest({model})" if version is None else f"Specific({model}, {version})"

@@ -23,7 +23,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from serving.datatypes import BY_NAME, data_type_of
 from serving.engine import Engine
-from serving.grpc.server import build_server
+from serving.grpc.server import Server
 from serving.repository import Repository
 from serving.rest.app import build_app
 from serving.servable import LoadOptions, load_servable
@@ -76,7 +76,7 @@ async def served(models):
     repository = Repository(models, load, poll_seconds=0)
     engine = Engine(repository)
     await repository.start()
-    grpc_server = build_server(engine, addresses=["127.0.0.1:0"])
+    grpc_server = Server(engine, addresses=["127.0.0.1:0"])
     port = await grpc_server.start()
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(build_app(engine), lifespan="off", log_level="error", timeout_keep_alive=75)

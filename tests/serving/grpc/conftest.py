@@ -1,12 +1,12 @@
 import grpc
 import pytest_asyncio
 
-from serving.grpc.server import build_server
+from serving.grpc.server import Server
 
 
 @pytest_asyncio.fixture
 async def server(engine):
-    server = build_server(engine, addresses=["127.0.0.1:0"], max_message_bytes=2**20)
+    server = Server(engine, addresses=["127.0.0.1:0"], max_message_bytes=2**20)
     server.port = await server.start()
     yield server
     await server.drain(0)
