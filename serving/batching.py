@@ -5,6 +5,7 @@ TensorFlow and no protocol: it takes a plain callable of numpy arrays.
 """
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,8 @@ import numpy as np
 from serving.errors import DeadlineExceeded, Internal, InvalidInput, Overloaded, ServingError, Unavailable
 from serving.inputs import InputRule
 
+_log = logging.getLogger(__name__)
+
 Arrays = Mapping[str, np.ndarray]
 
 
@@ -25,7 +28,7 @@ class BatchPolicy:
 
     max_batch_size: rows in one batch; a larger request is run in slices.
     allowed_batch_sizes: ascending sizes a batch is padded up to; empty for no padding.
-    max_enqueued_rows: rows that may wait; beyond, requests are refused at once.
+    max_enqueued_rows, max_enqueued_bytes: what may wait; beyond, requests are refused at once.
     rules: padding of variable axes, by input.
     merges: whether axis 0 is a batch at all; if not, each request runs alone and whole.
     """
@@ -33,6 +36,7 @@ class BatchPolicy:
     max_batch_size: int = 64
     allowed_batch_sizes: tuple[int, ...] = ()
     max_enqueued_rows: int = 4096
+    max_enqueued_bytes: int = 1 << 30
     rules: Mapping[str, InputRule] = field(default_factory=dict)
     merges: bool = True
 
@@ -62,6 +66,8 @@ class _Job:
     deadline: float
     future: asyncio.Future[Arrays]
     queued: float
+    nbytes: int
+    waits: bool = True
 
     def expired(self, now: float) -> bool:
         return self.future.done() or now >= self.deadline
@@ -89,6 +95,7 @@ class Batcher:
         self._ruled = tuple(name for name, rule in policy.rules.items() if rule.axis is not None)
         self._queue: deque[_Job] = deque()
         self._rows = 0
+        self._bytes = 0
         self._worker: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -106,18 +113,12 @@ class Batcher:
         """
         rows = self._rows_of(inputs)
         size = self._policy.max_batch_size
-        if self._closed:
-            raise Unavailable("the model is being unloaded")
-        room = self._policy.max_enqueued_rows
-        if rows > room:
-            raise InvalidInput(f"one request may have at most {room} rows; received: {rows}")
-        if self._rows + rows > room:
-            raise Overloaded(f"the queue holds {room} rows; received: {rows} with {self._rows} waiting")
+        self._admit(rows, sum(array.nbytes for array in inputs.values()))
         loop = asyncio.get_running_loop()
         slices = [inputs] if rows <= size else _sliced(inputs, rows, size)
         jobs = [self._job(part, deadline, loop) for part in slices]
-        self._queue.extend(jobs)
-        self._rows += rows
+        for job in jobs:
+            self._enqueue(job)
         if self._worker is None:
             self._worker = loop.create_task(self._work())
         timer = loop.call_at(loop.time() + deadline - time.monotonic(), _expire, jobs)
@@ -127,6 +128,7 @@ class Batcher:
             timer.cancel()
             for job in jobs:
                 job.future.cancel()
+                self._dequeue(job)
         return answers[0] if len(answers) == 1 else _joined(answers)
 
     async def close(self, timeout: float) -> None:
@@ -135,7 +137,36 @@ class Batcher:
         if self._worker is not None:
             await asyncio.wait({self._worker}, timeout=timeout)
         while self._queue:
-            self._fail(self._queue.popleft(), Unavailable("the model was unloaded"))
+            job = self._queue.popleft()
+            self._dequeue(job)
+            self._fail(job, Unavailable("the model was unloaded"))
+
+    def _admit(self, rows: int, nbytes: int) -> None:
+        policy = self._policy
+        if self._closed:
+            raise Unavailable("the model is being unloaded")
+        if rows > policy.max_enqueued_rows:
+            raise InvalidInput(f"one request may have at most {policy.max_enqueued_rows} rows; received: {rows}")
+        if self._rows + rows > policy.max_enqueued_rows:
+            raise Overloaded(
+                f"the queue holds {policy.max_enqueued_rows} rows; received: {rows} with {self._rows} waiting"
+            )
+        if self._bytes and self._bytes + nbytes > policy.max_enqueued_bytes:
+            raise Overloaded(
+                f"the queue holds {policy.max_enqueued_bytes} bytes; received: {nbytes} with {self._bytes} waiting"
+            )
+
+    def _enqueue(self, job: _Job) -> None:
+        self._queue.append(job)
+        self._rows += job.rows
+        self._bytes += job.nbytes
+
+    def _dequeue(self, job: _Job) -> None:
+        """Gives a job's room back, once. One that nobody waits for leaves the queue itself at the next batch."""
+        if job.waits:
+            job.waits = False
+            self._rows -= job.rows
+            self._bytes -= job.nbytes
 
     def _rows_of(self, inputs: Arrays) -> int:
         return len(next(iter(inputs.values()))) if self._policy.merges else 1
@@ -148,14 +179,22 @@ class Batcher:
             for name, array in inputs.items()
         )
         rows = self._rows_of(inputs)
-        return _Job(inputs, rows, lengths, rest, deadline, loop.create_future(), time.monotonic())
+        nbytes = sum(array.nbytes for array in inputs.values())
+        return _Job(inputs, rows, lengths, rest, deadline, loop.create_future(), time.monotonic(), nbytes)
 
     async def _work(self) -> None:
         """Drains the queue batch by batch, then ends; the next arrival starts it again."""
         loop = asyncio.get_running_loop()
         try:
             while batch := self._take():
-                await self._answer(batch, loop)
+                for job in batch:
+                    self._dequeue(job)
+                try:
+                    await self._answer(batch, loop)
+                except Exception:  # those who wait must not pay for it
+                    _log.exception("answering a batch failed")
+                    for job in batch:
+                        self._fail(job, Internal("the model failed"))
         finally:
             self._worker = None
 
@@ -165,7 +204,7 @@ class Batcher:
         live = deque[_Job]()
         for job in self._queue:
             if job.expired(now):
-                self._rows -= job.rows
+                self._dequeue(job)
                 self._fail(job, DeadlineExceeded("the deadline passed while the request waited"))
             else:
                 live.append(job)
@@ -174,7 +213,6 @@ class Batcher:
             return []
         first = live[0]
         if not self._policy.merges:
-            self._rows -= 1
             return [live.popleft()]
         batch = [first]
         rows = first.rows
@@ -196,7 +234,6 @@ class Batcher:
                 room -= job.rows
         taken = set(map(id, batch))
         self._queue = deque(job for job in live if id(job) not in taken)
-        self._rows -= sum(job.rows for job in batch)
         return batch
 
     async def _answer(self, batch: Sequence[_Job], loop: asyncio.AbstractEventLoop) -> None:
@@ -214,7 +251,10 @@ class Batcher:
                 self._fail(batch[0], error)
                 return
             for job in batch:  # one bad request must not take its batch mates with it
-                await self._answer([job], loop)
+                if job.expired(time.monotonic()):
+                    self._fail(job, DeadlineExceeded("the deadline passed while the request waited"))
+                else:
+                    await self._answer([job], loop)
             return
         for job, answer in zip(batch, answers, strict=True):
             if not job.future.done():

@@ -44,11 +44,14 @@ class Function:
         self.program = program
         signature = program.signature
         self._rules = {name: rule for name, rule in rules.items() if name in signature.inputs}
+        for name, rule in self._rules.items():
+            rule.check_against(signature.inputs[name])
         self._records = records
         self._compiles = compiles
         self._compiler: Compiler | None = None
         self._jobs: list[Future[None]] = []
-        self._discovered: set[tuple[tuple[int, ...], ...]] = set()
+        self._known: set[tuple[tuple[int, ...], ...]] = set()
+        self._most_known = _MOST_DISCOVERED_SHAPES
         self._compiling = threading.Lock()
         self._retired = False
         self._has_rows = _has_free_rows([*signature.inputs.values()])
@@ -109,11 +112,12 @@ class Function:
         if not self._compiles:
             return []
         self._compiler = compiler
-        self._jobs += [
-            compiler.submit(partial(self._compile, sample), urgency=float(size) if urgency is None else urgency)
-            for size in self._sizes or (1,)
-            for sample in self._samples(size)
-        ]
+        for size in self._sizes or (1,):
+            for sample in self._samples(size):
+                self._known.add(_shapes(sample))
+                job = partial(self._compile, sample)
+                self._jobs.append(compiler.submit(job, urgency=float(size) if urgency is None else urgency))
+        self._most_known = len(self._known) + _MOST_DISCOVERED_SHAPES
         return self._jobs
 
     def retire(self) -> None:
@@ -128,10 +132,9 @@ class Function:
                 self.program.compile(sample)
 
     def _discover(self, inputs: Arrays) -> None:
-        shapes = tuple(array.shape for array in inputs.values())
-        room = len(self._discovered) < _MOST_DISCOVERED_SHAPES
-        if self._compiler is not None and room and not self._batched and shapes not in self._discovered:
-            self._discovered.add(shapes)
+        shapes = _shapes(inputs)
+        if self._compiler is not None and shapes not in self._known and len(self._known) < self._most_known:
+            self._known.add(shapes)
             self._jobs.append(self._compiler.submit(partial(self._compile, inputs), urgency=_LEAST_URGENT))
 
     def _samples(self, size: int) -> Iterator[Arrays]:
@@ -149,6 +152,10 @@ class Function:
             for (name, rule), length in zip(ruled, lengths, strict=True):
                 sample[name] = rule.fitted(sample[name], length)
             yield sample
+
+
+def _shapes(inputs: Arrays) -> tuple[tuple[int, ...], ...]:
+    return tuple(array.shape for array in inputs.values())
 
 
 def _has_free_rows(specs: list[TensorSpec]) -> bool:

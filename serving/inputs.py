@@ -43,6 +43,15 @@ class InputRule(BaseModel):
             raise ValueError(f"buckets must ascend; received: {self.buckets}")
         return self
 
+    def check_against(self, spec: TensorSpec) -> None:
+        """Raises FailedPrecondition where the signature has no such variable axis."""
+        if self.axis is None or spec.shape is None:
+            return
+        if self.axis >= len(spec.shape) or spec.shape[self.axis] is not None:
+            raise FailedPrecondition(
+                f"assets.extra/inputs.json: input '{spec.name}' must have a variable axis {self.axis}; received: {spec}"
+            )
+
     def bucket(self, length: int) -> int:
         """The least bucket that holds `length`; it must not be above the last."""
         return next(bucket for bucket in self.buckets if bucket >= length)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from serving.servable import Servable  # needs TensorFlow, and this module must import without
 
 _log = logging.getLogger(__name__)
+_Versions = Mapping[int, tuple[Path, Fingerprint]]
 
 
 class State(Enum):
@@ -90,6 +92,7 @@ class Repository:
         self._models: dict[str, _Model] = {}
         self._started = asyncio.Event()
         self._poller: asyncio.Task[None] | None = None
+        self._aspiring: dict[str, asyncio.Task[None]] = {}
         self._retiring: set[asyncio.Task[None]] = set()
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
         self._compiler = Compiler()
@@ -105,9 +108,11 @@ class Repository:
     async def stop(self, grace: float) -> None:
         """Lets every servable finish what it has accepted, `grace` seconds at most, and unloads it."""
         self._stopping = True
-        if self._poller is not None:
-            self._poller.cancel()
-            await asyncio.wait({self._poller})
+        tasks = {*self._aspiring.values()} | ({self._poller} if self._poller is not None else set())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
         self._compiler.close()
         for name, model in self._models.items():
             if model.current is not None:
@@ -177,26 +182,34 @@ class Repository:
                 _log.exception("looking for new versions failed")
 
     async def _look(self, *, first: bool) -> None:
+        """Scans once; each model that has something new gets a task, so that none waits for another's."""
         loop = asyncio.get_running_loop()
         found = await loop.run_in_executor(self._loader, _scan, self._base)
         for name, versions in found.items():
             model = self._models.setdefault(name, _Model())
-            if versions:
-                await self._aspire(name, model, versions, first=first)
+            if name not in self._aspiring:
+                # What was seen like this before has come to rest; at the start nothing was, and nothing is awaited.
+                still = versions if first else {v: f for v, f in versions.items() if model.seen.get(v) == f[1]}
+                task = loop.create_task(self._aspire(name, model, versions, still))
+                self._aspiring[name] = task
+                task.add_done_callback(partial(self._aspired, name))
             model.seen = {version: print_ for version, (_, print_) in versions.items()}
+        if first and self._aspiring:
+            await asyncio.wait(self._aspiring.values())
 
-    async def _aspire(
-        self, name: str, model: _Model, versions: Mapping[int, tuple[Path, Fingerprint]], *, first: bool
-    ) -> None:
+    def _aspired(self, name: str, task: asyncio.Task[None]) -> None:
+        del self._aspiring[name]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("looking after %s failed", name, exc_info=error)
+
+    async def _aspire(self, name: str, model: _Model, versions: _Versions, still: _Versions) -> None:
         """Loads the newest version that is whole and has not failed, unless it serves already."""
         for version in sorted(versions, reverse=True):
             if model.current is not None and model.current.version == version:
                 return
             path, print_ = versions[version]
-            if model.failed.get(version) == print_:
+            if version not in still or model.failed.get(version) == print_:
                 continue
-            if not first and model.seen.get(version) != print_:
-                continue  # it may still be on its way here: look again
             if await self._try(name, model, version, path):
                 return
             model.failed[version] = print_
@@ -205,9 +218,12 @@ class Repository:
         model.statuses[version] = VersionStatus(version, State.LOADING)
         loop = asyncio.get_running_loop()
         began = time.monotonic()
+        servable = None
         try:
             servable = await loop.run_in_executor(self._loader, self._load, name, version, path)
-            if model.current is not None:  # traffic must find the new version as fast as the old one
+            if model.current is None:
+                servable.compile_in(self._compiler)
+            else:  # traffic must find the new version as fast as the old one
                 await servable.compiled(self._compiler)
         except Exception as error:
             if not isinstance(error, ServingError):
@@ -216,6 +232,8 @@ class Repository:
             _log.warning("version %d of %s is not served: %s", version, name, problem.message)
             model.statuses[version] = VersionStatus(version, State.END, problem.code, problem.message)
             self._events.load_failed(name)
+            if servable is not None:
+                await servable.close(0)
             return False
         seconds = time.monotonic() - began
         old, model.current = model.current, servable
@@ -223,9 +241,7 @@ class Repository:
         model.statuses[version] = VersionStatus(version, State.AVAILABLE)
         _log.info("version %d of %s is available after %.1f s", version, name, seconds)
         self._events.loaded(name, version, seconds)
-        if old is None:
-            servable.compile_in(self._compiler)
-        else:
+        if old is not None:
             self._retire(name, old, self._grace_seconds)
         return True
 
@@ -245,7 +261,7 @@ class Repository:
         _log.info("version %d of %s is unloaded", servable.version, name)
 
 
-def _scan(base: Path | Mapping[str, Path]) -> dict[str, dict[int, tuple[Path, Fingerprint]]]:
+def _scan(base: Path | Mapping[str, Path]) -> dict[str, _Versions]:
     folders = base if isinstance(base, Mapping) else models_in(base)
     return {
         name: {version: (path, fingerprint(path)) for version, path in versions_in(folder).items()}

@@ -6,23 +6,45 @@ stages are compiled, and along every path the stages only ascend, so that no cyc
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Sequence
 
 import tensorflow as tf
 from tensorflow.core.framework import attr_value_pb2, graph_pb2, node_def_pb2
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
+from tensorflow.python.framework import op_def_registry
 from tensorflow.python.grappler import tf_optimizer
 
 # Ops that own or find state in the session: the partition uses the loaded graph's own, never a copy.
 _LEAVES = frozenset(
     {"Placeholder", "PlaceholderWithDefault", "VarHandleOp", "HashTable", "HashTableV2", "MutableHashTableV2"}
 )
-# Graphs with these are served as they are: state that requests change, checks that must still fail where they fail
-# uncompiled, and control flow of TensorFlow 1.
-_EFFECTS = re.compile(
-    r"Assign|Scatter.*(Update|Add|Sub)$|ResourceScatter|Variable(V2)?$|Assert|Print|CheckNumerics"
-    r"|(Ref)?(Enter|Exit|Switch|Merge|NextIteration)$|Iterator"
+# Of the ops with side effects or state, those that only read it, or only call what is looked into as well. A graph
+# with any other is served as it is.
+_READS = frozenset(
+    [
+        "VarHandleOp",
+        "ReadVariableOp",
+        "VarIsInitializedOp",
+        "VariableShape",
+        "ResourceGather",
+        "ResourceGatherNd",
+        "DisableCopyOnRead",
+        "HashTable",
+        "HashTableV2",
+        "MutableHashTable",
+        "MutableHashTableV2",
+        "LookupTableFind",
+        "LookupTableFindV2",
+        "LookupTableSizeV2",
+        "StatefulPartitionedCall",
+        "PartitionedCall",
+        "While",
+        "If",
+        "Case",
+    ]
 )
+# Stateless, and yet more than arithmetic: checks that must go on failing, and control flow of TensorFlow 1.
+_CHECKS = re.compile(r"CheckNumerics|(Ref)?(Enter|Exit|Switch|Merge|NextIteration)$")
 _HOST_OPS = re.compile(r"LookupTable|Parse|Decode|Encode|(Eager)?PyFunc|Sparse|Ragged")
 # What XLA removes at no cost is not worth a compilation of its own.
 _TRIVIAL = frozenset({"Const", "Identity", "IdentityN", "ReadVariableOp", "NoOp", "Shape", "StopGradient"})
@@ -79,11 +101,18 @@ def _refuse_effects(whole: graph_pb2.GraphDef, roots: Sequence[str]) -> None:
     entered: set[str] = set()
     while waiting:
         node = waiting.pop()
-        if _EFFECTS.match(node.op):
+        if _has_effects(node.op, bodies):
             raise Unsplittable(f"the graph has a {node.op} op")
         for name in {node.op, *(function.name for function in _functions(node))} & bodies.keys() - entered:
             entered.add(name)
             waiting += bodies[name]
+
+
+def _has_effects(op: str, functions: Container[str]) -> bool:
+    if op in _READS or op in functions:
+        return False
+    definition = op_def_registry.get(op)
+    return definition is None or definition.is_stateful or _CHECKS.match(op) is not None
 
 
 def _pruned(whole: graph_pb2.GraphDef, roots: Sequence[str]) -> graph_pb2.GraphDef:

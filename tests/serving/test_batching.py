@@ -115,6 +115,46 @@ async def test_a_passed_deadline_and_a_gone_caller_cost_no_compute(executor):
     assert batcher.depth == 0
 
 
+async def test_the_queue_is_bounded_in_bytes_too(executor):
+    gate = Gate(opened=False)
+    batcher = Batcher(gate, BatchPolicy(max_enqueued_bytes=64), executor)
+    first = await held(batcher, gate)
+    large = asyncio.create_task(batcher.submit({"x": np.ones((1, 16), "f")}, soon()))
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded, match="holds 64 bytes; received: 4 with 64 waiting"):
+        await batcher.submit({"x": np.ones((1, 1), "f")}, soon())
+    gate.open.set()
+    await asyncio.gather(first, large)
+
+
+async def test_a_caller_who_leaves_makes_room_at_once(executor):
+    gate = Gate(opened=False)
+    batcher = Batcher(gate, BatchPolicy(max_batch_size=1, max_enqueued_rows=1), executor)
+    first = await held(batcher, gate)
+    gone = asyncio.create_task(batcher.submit({"x": np.ones((1, 1), "f")}, soon()))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.wait({gone})
+    assert batcher.depth == 0
+    other = asyncio.create_task(batcher.submit({"x": np.ones((1, 2), "f")}, soon()))
+    await asyncio.sleep(0)
+    gate.open.set()
+    await first
+    assert (await other)["y"].tolist() == [2.0]
+    assert gate.shapes == [(1, 4), (1, 2)]
+
+
+async def test_an_observer_that_fails_does_not_hold_up_those_who_wait(executor):
+    def observe(_):
+        raise RuntimeError("no metrics today")
+
+    gate = Gate(opened=False)
+    batcher = Batcher(gate, BatchPolicy(max_batch_size=1), executor, observe=observe)
+    tasks = [asyncio.create_task(batcher.submit({"x": np.full((1, 1), i, "f")}, soon())) for i in range(3)]
+    gate.open.set()
+    assert [(await task)["y"].tolist() for task in tasks] == [[0.0], [1.0], [2.0]]
+
+
 async def test_one_bad_request_does_not_take_its_batch_mates_along(executor):
     gate = Gate(opened=False)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import threading
 from contextlib import asynccontextmanager
 
 import numpy as np
@@ -113,6 +114,48 @@ async def test_a_version_that_fails_its_own_warm_up_does_not_replace_one_that_wo
         (tmp_path / "copy").rename(tmp_path / "m" / "2")
         await eventually(lambda: states(engine).get(2) is State.END)
         assert (await answer(engine)).version == 1
+
+
+@pytest.mark.parametrize("axis", [2, 7])
+async def test_padding_rules_that_the_signature_cannot_keep_fail_one_model_only(tmp_path, axis):
+    save(Labelled(), tmp_path / "bad" / "1", rules={"strokes": STROKE_RULE | {"axis": axis}}, sizes=(1, 2))
+    save(Affine(1.0), tmp_path / "m" / "1")
+    async with serving(tmp_path) as engine:
+        assert (await answer(engine)).version == 1
+        (status,) = engine.status("bad")
+        assert (status.state, status.code) == (State.END, Code.FAILED_PRECONDITION)
+        assert f"must have a variable axis {axis}" in status.message
+
+
+async def test_a_slow_switch_of_one_model_does_not_hold_up_another(tmp_path):
+    save(Affine(1.0), tmp_path / "m" / "1")
+    gate = threading.Event()
+
+    def load(name, version, path):
+        servable = load_servable(name, version, path, LoadOptions(threads=1))
+        if name == "m" and version == 2:
+            servable.compiled = lambda compiler: asyncio.to_thread(gate.wait, 20)
+        return servable
+
+    async with serving(tmp_path, load=load) as engine:
+        save(Affine(2.0), tmp_path / "copy")
+        (tmp_path / "copy").rename(tmp_path / "m" / "2")
+        await eventually(lambda: states(engine).get(2) is State.LOADING)
+        save(Affine(1.0), tmp_path / "copies" / "1")
+        (tmp_path / "copies").rename(tmp_path / "other")
+        await eventually(lambda: engine.ready("other"))
+        assert (await answer(engine)).version == 1
+        gate.set()
+        await eventually(lambda: states(engine).get(2) is State.AVAILABLE)
+
+
+async def test_batches_of_shapes_that_nobody_foresaw_get_compiled_when_they_come(tmp_path):
+    save(Labelled(), tmp_path / "m" / "1", sizes=(1, 2))
+    async with serving(tmp_path) as engine:
+        await engine.infer(InferRequest("m", {"strokes": np.ones((2, 5, 2), "f")}))
+        (servable,) = engine._repository.servables()
+        function = servable._functions["serving_default"]
+        await eventually(lambda: function.program.is_ready({"strokes": np.zeros((2, 5, 2), "f")}))
 
 
 async def test_a_version_that_is_still_being_copied_is_not_loaded(tmp_path):

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from serving.errors import FailedPrecondition, InvalidInput
 from serving.savedmodel import load, read_warmup
+from serving.savedmodel.program import _close
 
 from .savedmodels import Affine, Labelled, Normalised, Parsing, Picky, Scalar, example, save
 
@@ -121,6 +122,29 @@ def test_a_graph_that_cannot_be_compiled_is_served_as_it_is(program):
     assert not run.compile(inputs)
     assert run.is_ready(inputs)
     assert [float(run(inputs)["y"][0]) for _ in range(2)] == [1.0, 2.0]
+
+
+def test_state_that_nothing_but_a_control_edge_reaches_is_kept(program):
+    class Journal(tf.Module):
+        def __init__(self):
+            super().__init__()
+            self.seen = tf.lookup.experimental.MutableHashTable(tf.int64, tf.int64, default_value=-1)
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.int64, name="x")])
+        def serve(self, x):
+            before = self.seen.lookup(x)
+            with tf.control_dependencies([before]), tf.control_dependencies([self.seen.insert(x, x)]):
+                return {"y": before * 2}
+
+    run = program(Journal())
+    assert not run.compile({"x": np.array([3])}, only_if_faster=False)
+    assert [int(run({"x": np.array([7])})["y"][0]) for _ in range(2)] == [-2, 14]
+
+
+def test_integers_must_agree_too():
+    assert _close(np.array([1, 2]), np.array([1, 2]))
+    assert not _close(np.array([1, 2]), np.array([1, 3]))
+    assert not _close(np.array([True]), np.array([False]))
 
 
 def test_a_models_own_refusal_is_the_callers_error_without_a_stack(program):
