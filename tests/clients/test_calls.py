@@ -91,6 +91,19 @@ def test_errors_carry_the_servers_words_and_are_not_tried_again(client, server, 
     assert raised.value.code == kind.code
 
 
+@pytest.mark.parametrize("limit", [1000, 100_000])
+def test_a_message_over_the_limit_of_either_side_is_invalid(server, limit):
+    """Of this side, whose gRPC refuses to send it; of the server, whose gRPC says RESOURCE_EXHAUSTED all the same."""
+    server.peers.failures = [
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "SERVER: Received message larger than max (4024 vs. 4000)")
+    ]
+    with (
+        server.client(max_message_bytes=limit) as client,
+        pytest.raises(InvalidInput, match=r"message larger than max \(40\d+ vs\. [14]000\)"),
+    ):
+        client.infer("echo", {"x": np.zeros(1000, np.float32)})
+
+
 def test_unavailable_is_tried_again_until_it_works(server):
     server.peers.failures = [(grpc.StatusCode.UNAVAILABLE, "starting")] * 3
     with server.client(retry=QUICK) as client:
@@ -154,7 +167,7 @@ def test_large_messages_pass_and_larger_ones_say_so(server):
     large = np.zeros((2, 4 << 20), np.float32)
     with server.client() as client:
         assert client.infer("echo", {"x": large})["x"].shape == large.shape
-    with server.client(max_message_bytes=1 << 20) as client, pytest.raises(Overloaded, match="larger than max"):
+    with server.client(max_message_bytes=1 << 20) as client, pytest.raises(InvalidInput, match="larger than max"):
         client.infer("echo", {"x": large})
 
 

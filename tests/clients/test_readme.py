@@ -14,8 +14,8 @@ README = Path(__file__).parents[2] / "clients" / "python" / "README.md"
 def beside_the_files(tmp_path, monkeypatch, blue_clip):
     """In a folder with the files that the README speaks of."""
     (tmp_path / "clip.mp4").write_bytes(blue_clip)
-    days = pd.date_range("2018-01-01", periods=200, name="date")
-    pd.DataFrame({"rail": np.arange(200.0)}, index=days).to_csv(tmp_path / "rail.csv")
+    days = pd.date_range("2018-01-01", periods=2000, name="date")
+    pd.DataFrame({"rail": np.arange(2000.0)}, index=days).to_csv(tmp_path / "rail.csv")
     monkeypatch.chdir(tmp_path)
 
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import grpc
@@ -34,6 +35,9 @@ FORECASTER, SKETCH, VIDEO = "forecaster", "sketchrnn", "video"
 MAX_BATCH = 64
 """Rows that go in one request; longer lists of series are sent in turn."""
 
+MAX_HISTORY = 1120
+"""Days that the forecaster which comes with seqserve takes."""
+
 PROBE = Retry(tries=1)
 """A question for readiness is asked once: "no" is an answer."""
 
@@ -47,6 +51,8 @@ class BaseClient:
     credentials: TLS for gRPC; None for plain text.
     headers: sent with every call, as gRPC metadata and as HTTP headers.
     max_message_bytes: the largest message to send or to take; the server's own default is the same.
+    max_history: the days of a series that are sent, the last ones; None for all. The default is the most that the
+        shipped forecaster takes; another model may take more or fewer.
     """
 
     def __init__(
@@ -60,7 +66,10 @@ class BaseClient:
         timeout: Timeout | None = None,
         retry: Retry | None = None,
         max_message_bytes: int = 64 * 1024 * 1024,
+        max_history: int | None = MAX_HISTORY,
     ) -> None:
+        if max_history is not None and max_history < 1:
+            raise ValueError(f"max_history: expected 1 day or more, or None. Received: {max_history!r}")
         self._target = grpc_target or f"{host}:8500"
         self._http_url = http_url or f"http://{host}:3000"
         self._credentials = credentials
@@ -69,6 +78,7 @@ class BaseClient:
         self._timeout = timeout or Timeout()
         self._retry = retry or Retry()
         self._max_message_bytes = max_message_bytes
+        self._max_history = max_history
         self._closed = False
         self._open()
 
@@ -102,7 +112,7 @@ class BaseClient:
     def _forecast_rpc(
         self, values: "_series.Values | Series", last_date: _series.Day | None, model: str, version: str | int
     ) -> "Rpc[Forecast | pd.DataFrame]":
-        history = _history(values, last_date)
+        history = self._history(values, last_date)
         rpc = self._histories_rpc([history], model, version)
         if _series.is_series(values):
             return rpc.then(lambda forecasts: forecasts[0].to_frame())
@@ -129,7 +139,7 @@ class BaseClient:
         if len(dates) != len(many):
             raise InvalidInput(f"last_dates: expected one for each of {len(many)} series. Received: {len(dates)}")
         histories = [
-            _history(values, day, f"series {i}") for i, (values, day) in enumerate(zip(many, dates, strict=True))
+            self._history(values, day, f"series {i}") for i, (values, day) in enumerate(zip(many, dates, strict=True))
         ]
         # Those of like length travel together, so that little of a batch is padding.
         order = sorted(range(len(histories)), key=lambda i: histories[i].values.size)
@@ -139,6 +149,15 @@ class BaseClient:
         ]
         places = np.argsort(order)
         return rpcs, lambda forecasts: finish([forecasts[place] for place in places])
+
+    def _history(
+        self, values: "_series.Values | Series", last_date: _series.Day | None, name: str = "values"
+    ) -> _series.History:
+        if _series.is_series(values):
+            whole = _series.history_of_series(cast("Series", values), last_date)
+        else:
+            whole = _series.history_of_values(cast("_series.Values", values), last_date, name)
+        return whole if self._max_history is None else replace(whole, values=whole.values[-self._max_history :])
 
     def _histories_rpc(
         self, histories: Sequence[_series.History], model: str, version: str | int
@@ -198,12 +217,6 @@ class BaseClient:
     def _model_metadata_rpc(self, model: str, version: str | int) -> Rpc[ModelMetadata]:
         request = service_pb2.ModelMetadataRequest(name=model, version=str(version))
         return Rpc("ModelMetadata", request, _read_metadata)
-
-
-def _history(values: "_series.Values | Series", last_date: _series.Day | None, name: str = "values") -> _series.History:
-    if _series.is_series(values):
-        return _series.history_of_series(cast("Series", values), last_date)
-    return _series.history_of_values(cast("_series.Values", values), last_date, name)
 
 
 def _side_by_side(frame: "pd.DataFrame") -> "Callable[[list[Forecast]], pd.DataFrame]":

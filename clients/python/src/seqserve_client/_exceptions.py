@@ -134,6 +134,10 @@ _BY_HTTP: dict[int, type[SeqserveError]] = {
 }
 
 
+_OVERSIZE = "larger than max"
+"""gRPC gives a message over either side's limit the status of a full queue; only its words differ."""
+
+
 class _Ended(Protocol):
     def code(self) -> grpc.StatusCode: ...
     def details(self) -> str | None: ...
@@ -143,6 +147,8 @@ def error_of_rpc(call: _Ended) -> SeqserveError:
     """The error for a gRPC call that ended with another status than OK."""
     status, details = call.code(), call.details()
     kind = _BY_STATUS.get(status)
+    if kind is Overloaded and _OVERSIZE in (details or ""):
+        kind = InvalidInput
     if kind is None:
         return Internal(f"{status.name}: {details}" if details else status.name)
     return kind(details or status.name)
