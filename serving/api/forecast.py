@@ -198,15 +198,21 @@ async def _infer(engine: Engine, every: Sequence[Series], deadline: float) -> li
     for index, series in enumerate(every):
         groups[len(series.values)].append(index)
 
-    def ask(version: int | None) -> list[Any]:
-        return [
-            engine.infer(InferRequest(MODEL, _inputs([every[row] for row in rows]), version=version, deadline=deadline))
+    async def ask(version: int | None) -> list[InferResult]:
+        requests = [
+            InferRequest(MODEL, _inputs([every[row] for row in rows]), version=version, deadline=deadline)
             for rows in groups.values()
         ]
+        try:
+            async with asyncio.TaskGroup() as group:  # where one fails, the others need not be computed
+                tasks = [group.create_task(engine.infer(request)) for request in requests]
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        return [task.result() for task in tasks]
 
-    results: list[InferResult] = await asyncio.gather(*ask(None))
+    results = await ask(None)
     if len({result.version for result in results}) > 1:
-        results = await asyncio.gather(*ask(max(result.version for result in results)))
+        results = await ask(max(result.version for result in results))
     return list(zip(groups.values(), results, strict=True))
 
 
