@@ -1,6 +1,7 @@
 """Writes a trained model as a version that a model server can load: whole, or not at all."""
 
 import contextlib
+import hashlib
 import json
 import math
 import os
@@ -185,6 +186,22 @@ def _generic_kernels(model: keras.Model) -> Iterator[None]:
             layer.use_cudnn = choice
 
 
+class _LabelsFile(tf.lookup.TextFileInitializer):
+    """Labels by line number, in a table that is named for them: by default it is named for the file's path.
+
+    The name stays in the graph. It must differ where the labels do, as tables of one name in one process are one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        lines = tf.lookup.TextFileIndex
+        super().__init__(str(path), tf.int64, lines.LINE_NUMBER, tf.string, lines.WHOLE_LINE)
+        self._table = f"labels_{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
+
+    @property
+    def _shared_name(self) -> str:
+        return self._table
+
+
 def _write_saved_model(
     target: Path,
     model: keras.Model,
@@ -201,16 +218,7 @@ def _write_saved_model(
         if labels is not None:
             vocabulary = Path(scratch) / "labels.txt"
             vocabulary.write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
-            module.labels = look_up = tf.lookup.StaticHashTable(
-                tf.lookup.TextFileInitializer(
-                    str(vocabulary),
-                    tf.int64,
-                    tf.lookup.TextFileIndex.LINE_NUMBER,
-                    tf.string,
-                    tf.lookup.TextFileIndex.WHOLE_LINE,
-                ),
-                default_value="",
-            )
+            module.labels = look_up = tf.lookup.StaticHashTable(_LabelsFile(vocabulary), default_value="")
 
         def serve(**tensors: tf.Tensor) -> dict[str, tf.Tensor]:
             outputs = dict(compiled(**tensors))

@@ -1,7 +1,9 @@
 import json
 import os
+import re
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,25 @@ def test_a_version_has_every_file_of_the_contract(version: Path) -> None:
     assert version.name == "1"
     assert (version / "assets/labels.txt").read_text().splitlines() == list(LABELS)
     assert version.stat().st_mode & 0o755 == 0o755 & ~_umask()
+
+
+def test_the_table_of_labels_is_named_for_them_and_not_for_where_it_was_written(tmp_path: Path) -> None:
+    names = []
+    for labels in (LABELS, LABELS, LABELS[::-1]):
+        version = export_tiny(tmp_path, labels=labels)
+        graph = (version / "saved_model.pb").read_bytes()
+        assert tempfile.gettempdir().encode() not in graph
+        names.append(set(re.findall(rb"labels_[0-9a-f]+", graph)))
+    assert names[0] == names[1] != names[2]
+    assert [len(name) for name in names] == [1, 1, 1]
+
+
+def test_versions_with_other_labels_are_loaded_side_by_side(tmp_path: Path) -> None:
+    loaded = [tf.saved_model.load(str(export_tiny(tmp_path, labels=labels))) for labels in (LABELS, LABELS[::-1])]
+    points = tf.ones((1, 3, 2))
+    first, second = (one.signatures["serving_default"](points=points)["top_classes"].numpy()[0] for one in loaded)
+    place = {label.encode(): LABELS[-1 - i].encode() for i, label in enumerate(LABELS)}
+    assert [place[label] for label in first] == second.tolist()
 
 
 def test_answers_equal_the_keras_model_and_classes_are_looked_up(version: Path) -> None:
