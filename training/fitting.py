@@ -178,7 +178,8 @@ def fit(
     made = optimizer(options, options.epochs * len(train))
     compiled = compiled or keras.backend.backend() == "jax"
     model.compile(made, loss=loss, metrics=metrics, jit_compile=compiled)
-    made.build(model.trainable_variables)
+    # Not `made`: in half precision the model wraps it in one that scales the loss and has variables of its own.
+    model.optimizer.build(model.trainable_variables)
     log = RunLog(options, model, monitor=monitor, mode=mode)
     first = log.restore() if options.resume else log.begin()
     keeper = Progress(log, train)

@@ -40,8 +40,10 @@ def options(run: Path, **changes: Any) -> FitOptions:
     return FitOptions(**{"run": run, "epochs": 4, "batch_size": 16, "learning_rate": 0.02} | changes)
 
 
-def fit_toy(options: FitOptions, collate: Any = collate) -> tuple[keras.Model, FitReport]:
+def fit_toy(options: FitOptions, collate: Any = collate, *, policy: str | None = None) -> tuple[keras.Model, FitReport]:
+    """Fit the toy problem; `policy` computes in other numbers than those that this machine would."""
     start(options)
+    keras.config.set_dtype_policy(policy or keras.config.dtype_policy())
     made = model()
     batches = Batches(SIZE, options.batch_size, collate, lengths=LENGTHS, window=4, seed=options.seed)
     valid = Batches(SIZE, options.batch_size, collate, lengths=LENGTHS, shuffle=False)
