@@ -73,12 +73,16 @@ class RunLog:
                 f"Training diverged in epoch {len(self.history) + 1}. Received: loss {row['loss']}"
             )
         self.history.append(row)
-        score = self.sign * row[self.monitor]
-        if self.best_epoch < 0 or score > self.sign * self.history[self.best_epoch][self.monitor]:
+        if self.best_epoch < 0 or self._score(row) > self._score(self.history[self.best_epoch]):
             self.best_epoch = len(self.history) - 1
             self.best = self.model.get_weights()
         self._save()
         _write_csv(self.options.run / "log.csv", self.history)
+
+    def _score(self, row: dict[str, float]) -> float:
+        """The greater the better; what is no finite number is worse than any."""
+        score = self.sign * row[self.monitor]
+        return score if math.isfinite(score) else -math.inf
 
     def finish(self) -> None:
         """Put the best weights into the model; write metrics.json and the curves."""

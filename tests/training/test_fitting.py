@@ -1,5 +1,6 @@
 import csv
 import json
+import math
 from pathlib import Path
 
 import keras
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from training.fitting import Batches, FitOptions, fit, in_float32, start
+from training.runlog import RunLog
 
 from .toy import LENGTHS, SIZE, collate, fit_toy, model, options
 
@@ -143,6 +145,19 @@ def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path) -> None:
 
     with pytest.raises(FloatingPointError, match="epoch 1"):
         fit_toy(options(tmp_path), broken)
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+@pytest.mark.parametrize("broken", [math.nan, math.inf, -math.inf])
+def test_a_validation_score_that_is_no_number_is_worse_than_any(tmp_path: Path, mode: str, broken: float) -> None:
+    made = model()
+    made.compile("adam")
+    made.optimizer.build(made.trainable_variables)
+    log = RunLog(options(tmp_path), made, monitor="val_loss", mode=mode)
+    log.begin()
+    for score, best in ((broken, 0), (5.0, 1), (broken, 1)):
+        log.record({"loss": 1.0, "val_loss": score})
+        assert log.best_epoch == best
 
 
 def test_an_unknown_monitor_or_mode_is_refused(tmp_path: Path) -> None:
