@@ -41,6 +41,14 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    made = parser()
+    options = made.parse_args(arguments)
+    if options.users < len(options.kinds):
+        made.error(f"--users: expected one or more for each of {len(options.kinds)} kinds. Received: {options.users}")
+    return options
+
+
 def locust_command(options: argparse.Namespace, addresses: Addresses) -> list[str]:
     """The locust command line of a run."""
     files = [HERE / "locustfile.py"] + ([HERE / "shapes" / f"{options.shape}.py"] if options.shape else [])
@@ -66,7 +74,7 @@ def load(options: argparse.Namespace, addresses: Addresses) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = parser().parse_args(arguments)
+    options = parse(arguments)
     host, given = options.host, (options.http_url, options.rest_url, options.grpc_target)
     if host is not None or any(given):
         usual = Addresses.usual(host or "localhost")

@@ -43,16 +43,16 @@ def judge(environment: Environment, **_: Any) -> None:
     # Locust writes its CSV files once a second; without this they would lack the end of the run.
     gevent.sleep(2 * CSV_STATS_INTERVAL_SEC)
     entries = environment.stats.entries.values()
+    models = environment.parsed_options.tags or OUTPUTS
+    expected = [row for user in environment.user_classes for model in models for row in user.rows(model)]
     rows = [
         thresholds.Row(
             entry.name, entry.num_requests, entry.num_failures, entry.get_response_time_percentile(0.95) or 0
         )
         for entry in entries
     ]
-    broken = thresholds.read(Path(environment.parsed_options.thresholds)).broken_by(rows)
-    if not rows:
-        broken = ["expected requests. Received: none"]
+    broken = thresholds.read(Path(environment.parsed_options.thresholds)).broken_by(rows, expected)
     for line in broken:
         print("broken:", line)
-    print(f"thresholds: {'broken' if broken else 'kept'} ({len(rows)} rows)")
+    print(f"thresholds: {'broken' if broken else 'kept'} ({len(rows)} rows of {len(expected)})")
     environment.process_exit_code = 1 if broken else 0

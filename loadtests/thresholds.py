@@ -34,10 +34,15 @@ class Thresholds:
     default: Limits
     rows: Mapping[str, Limits]
 
-    def broken_by(self, measured: Iterable[Row]) -> list[str]:
-        """One line for each limit that a run did not keep; none where all is well."""
+    def broken_by(self, measured: Iterable[Row], expected: Iterable[str] = ()) -> list[str]:
+        """One line for each limit that a run did not keep; none where all is well.
+
+        expected: the names of all rows that the run should have; one that was not measured had no requests.
+        """
+        by_name = {row.name: row for row in measured}
+        absent = [Row(name, 0, 0, 0) for name in expected if name not in by_name]
         lines = []
-        for row in measured:
+        for row in [*by_name.values(), *absent]:
             limits = self.rows.get(row.name, self.default)
             rate = row.failures / row.requests if row.requests else 0.0
             if row.requests < limits.min_requests:

@@ -5,12 +5,12 @@ Each protocol is one kind of user, each model one tagged task, so that Locust's 
 
 import json
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-from locust import FastHttpUser, between, tag, task
+from locust import FastHttpUser, User, between, tag, task
 
 from loadtests import oip, payloads, tfserving
 from loadtests.grpc_user import GrpcUser
@@ -72,10 +72,29 @@ def prepare(models: Iterable[str]) -> None:
             _messages(protocol, model)
 
 
-class TypedApiUser(FastHttpUser):
+class _Thorough(User):
+    """The first user of its class begins with every task once, so that even a short run measures each row."""
+
+    abstract = True
+    wait_time = THINKING
+    _begun: ClassVar[set[type[User]]] = set()
+
+    def on_start(self) -> None:
+        if type(self) in self._begun:
+            return
+        self._begun.add(type(self))
+        for each in dict.fromkeys(self.tasks):
+            each(self)
+
+    @classmethod
+    def rows(cls, model: str) -> Sequence[str]:
+        """The rows of statistics that calls of a model make."""
+        raise NotImplementedError
+
+
+class TypedApiUser(_Thorough, FastHttpUser):
     """A browser or a script: JSON and file uploads to the typed API."""
 
-    wait_time = THINKING
     network_timeout = connection_timeout = 10.0
 
     @tag(FORECASTER)
@@ -102,15 +121,22 @@ class TypedApiUser(FastHttpUser):
         files = {"video": (clip.name, clip.content, "application/octet-stream")}
         self._post("typed /classify_video", "/classify_video", ("classes",), files=files)
 
+    @classmethod
+    def rows(cls, model: str) -> Sequence[str]:
+        return {
+            FORECASTER: ("typed /forecast", "typed /forecast, 16 series"),
+            SKETCH: ("typed /classify_sketch",),
+            VIDEO: ("typed /classify_video",),
+        }[model]
+
     def _post(self, name: str, path: str, keys: tuple[str, ...], **body: Any) -> None:
         with self.client.post(path, name=name, catch_response=True, **body) as response:
             _judge(response, keys)
 
 
-class TfServingRestUser(FastHttpUser):
+class TfServingRestUser(_Thorough, FastHttpUser):
     """A TF Serving REST client: the column format, NaN for gaps."""
 
-    wait_time = THINKING
     network_timeout = connection_timeout = 10.0
 
     @tag(FORECASTER)
@@ -127,6 +153,10 @@ class TfServingRestUser(FastHttpUser):
     @task(VIDEO_WEIGHT)
     def classify_video(self) -> None:
         self._predict(VIDEO)
+
+    @classmethod
+    def rows(cls, model: str) -> Sequence[str]:
+        return (f"REST {model}",)
 
     def _predict(self, model: str) -> None:
         # The REST port is not the one of --host.
@@ -157,9 +187,8 @@ def _judge(response: Any, keys: tuple[str, ...]) -> None:
         response.failure(f"expected {absent} in the answer. Received: {sorted(body)}")
 
 
-class _ModelsOverGrpc(GrpcUser):
+class _ModelsOverGrpc(_Thorough, GrpcUser):
     abstract = True
-    wait_time = THINKING
     protocol: Any
     method: str
     label: str
@@ -178,6 +207,10 @@ class _ModelsOverGrpc(GrpcUser):
     @task(VIDEO_WEIGHT)
     def classify_video(self) -> None:
         self._predict(VIDEO)
+
+    @classmethod
+    def rows(cls, model: str) -> Sequence[str]:
+        return (f"{cls.label} {model}",)
 
     def _predict(self, model: str) -> None:
         message = random.choice(_messages(self.protocol, model))

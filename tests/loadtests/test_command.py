@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.__main__ import locust_command, parser
+from loadtests.__main__ import locust_command, parse, parser
 from loadtests.server import Addresses, free_ports
 
 ROOT = Path(__file__).parents[2]
@@ -22,6 +22,13 @@ def test_options_reach_locust():
     for part in ("--users 7", "--run-time 1m", "shapes/spike.py", "--tags video", "--grpc-target box:8500"):
         assert part in command
     assert command.endswith("-- TypedApiUser TfServingRestUser TfServingGrpcUser OipGrpcUser")
+
+
+def test_fewer_users_than_kinds_would_leave_rows_out(capsys):
+    with pytest.raises(SystemExit):
+        parse(["--users", "3"])
+    assert "--users: expected one or more for each of 4 kinds. Received: 3" in capsys.readouterr().err
+    assert parse(["--users", "1", "--kinds", "OipGrpcUser"]).users == 1
 
 
 def test_free_ports_differ():

@@ -30,6 +30,10 @@ def test_every_broken_limit_is_named(thresholds):
     assert len(thresholds.broken_by([Row("a", 10, 10, 1000), Row("slow", 10, 10, 1000)])) == 4
 
 
+def test_a_row_that_is_absent_had_no_requests(thresholds):
+    assert thresholds.broken_by([GOOD], ["a", "b"]) == ["b: expected 1 requests or more, got 0"]
+
+
 def test_a_rows_table_adds_to_the_default(tmp_path):
     file = tmp_path / "limits.toml"
     file.write_text('[default]\np95_ms = 50\nerror_rate = 0.1\n[rows."x y"]\np95_ms = 70\n')
