@@ -1,5 +1,6 @@
 """A server for the time of a run: started on free ports, stopped with SIGTERM, its log kept beside the reports."""
 
+import math
 import os
 import signal
 import socket
@@ -16,6 +17,9 @@ from pathlib import Path
 READY_SECONDS = 300.0
 READY_IN_A_ROW = 6
 """Each connection may meet another worker."""
+WARM_SECONDS = 120.0
+WARM_IN_A_ROW = 3
+"""Looks a second apart: workers say once a second what they have left to compile."""
 STOP_SECONDS = 45.0
 """A little more than the server's own grace period."""
 
@@ -60,6 +64,7 @@ def started(log: Path, flags: Sequence[str] = ()) -> Iterator[Addresses]:
         )
         try:
             _wait_until_ready(process, addresses, log)
+            wait_until_warm(addresses.http_url)
             yield addresses
         finally:
             code = _stop(process)
@@ -90,6 +95,32 @@ def _wait_until_ready(process: subprocess.Popen[bytes], addresses: Addresses, lo
             return
         time.sleep(0.2)
     raise ServerError(f"the server was not ready within {READY_SECONDS:g} s\n{_last_words(log)}")
+
+
+def wait_until_warm(http_url: str, seconds: float = WARM_SECONDS) -> bool:
+    """Wait until no worker has shapes left to compile; gives False, and says so, where that takes longer."""
+    end = time.monotonic() + seconds
+    print(f"waiting until the server has compiled its models, {seconds:g} s at most", flush=True)
+    in_a_row, left = 0, math.inf
+    while time.monotonic() < end:
+        left = _shapes_to_compile(http_url)
+        in_a_row = in_a_row + 1 if left == 0 else 0
+        if in_a_row == WARM_IN_A_ROW:
+            return True
+        time.sleep(1)
+    print(f"the server still compiles ({left:g} shapes left): these figures are not those of a warm one", flush=True)
+    return False
+
+
+def _shapes_to_compile(http_url: str) -> float:
+    """The sum over models and workers; infinity where the server does not say."""
+    try:
+        with urllib.request.urlopen(f"{http_url}/metrics", timeout=5) as answer:
+            lines = answer.read().decode().splitlines()
+    except OSError:
+        return math.inf
+    samples = [float(line.rpartition(" ")[2]) for line in lines if line.startswith("seqserve_shapes_to_compile{")]
+    return sum(samples) if samples else math.inf
 
 
 def _ready(addresses: Addresses) -> bool:
