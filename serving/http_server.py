@@ -8,11 +8,16 @@ from collections.abc import Iterator
 import uvicorn
 from starlette.types import ASGIApp
 
+from serving.limits import MAX_CONCURRENT_REQUESTS
+
 
 class HttpServer:
-    """Serves one ASGI app on one listening socket. Starts once, drains once."""
+    """Serves one ASGI app on one listening socket. Starts once, drains once.
 
-    def __init__(self, app: ASGIApp) -> None:
+    max_concurrent_requests: of how many connections requests are taken; those on more are answered 503.
+    """
+
+    def __init__(self, app: ASGIApp, *, max_concurrent_requests: int = MAX_CONCURRENT_REQUESTS) -> None:
         config = uvicorn.Config(
             app,
             loop="none",
@@ -23,6 +28,7 @@ class HttpServer:
             access_log=False,
             server_header=False,
             timeout_keep_alive=75,
+            limit_concurrency=max_concurrent_requests + 1,  # uvicorn refuses from this one on
         )
         self._server = _Server(config)
 

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from serving.limits import MAX_MESSAGE_BYTES, REQUEST_TIMEOUT_SECONDS
+from serving.limits import MAX_CONCURRENT_REQUESTS, MAX_MESSAGE_BYTES, REQUEST_TIMEOUT_SECONDS
 from serving.machine import default_workers
 
 PREFIX = "SEQSERVE_"
@@ -72,7 +72,13 @@ class Settings(BaseSettings):
         "fewer where memory is short, one on a GPU.",
     )
     max_message_bytes: int = Field(
-        MAX_MESSAGE_BYTES, ge=1024, description="Largest request, and largest answer over gRPC, in bytes."
+        MAX_MESSAGE_BYTES, ge=1024, description="Largest request, in bytes; an answer may be larger."
+    )
+    max_concurrent_requests: int = Field(
+        MAX_CONCURRENT_REQUESTS,
+        ge=1,
+        description="How many requests over gRPC, and connections over REST, a worker takes at once; "
+        "it refuses more with RESOURCE_EXHAUSTED and 503.",
     )
     request_timeout_seconds: float = Field(
         REQUEST_TIMEOUT_SECONDS,

@@ -46,7 +46,9 @@ class Worker:
             events=RepositoryEvents(self._metrics.loaded, self._metrics.unloaded, self._metrics.load_failed),
         )
         self.engine = Engine(
-            self._repository, timeout=settings.request_timeout_seconds, answered=self._metrics.answered
+            self._repository,
+            timeout=settings.request_timeout_seconds,
+            answered=self._metrics.answered,
         )
         self.rest = build_app(
             self.engine,
@@ -92,9 +94,10 @@ class Worker:
                 self.engine,
                 addresses=[_address(settings.host, settings.port)],
                 max_message_bytes=settings.max_message_bytes,
+                max_concurrent_requests=settings.max_concurrent_requests,
                 reuse_port=True,
             )
-            self._http = HttpServer(self.rest)
+            self._http = HttpServer(self.rest, max_concurrent_requests=settings.max_concurrent_requests)
             await self._grpc.start()
             await self._http.start(ports.listen(settings.host, settings.rest_api_port))
             self._serving = True

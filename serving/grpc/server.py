@@ -8,7 +8,7 @@ from grpc_reflection.v1alpha import reflection
 from serving.engine import Engine
 from serving.grpc import health, oip, tfserving
 from serving.grpc.calls import Methods, service_handler
-from serving.limits import MAX_MESSAGE_BYTES
+from serving.limits import MAX_CONCURRENT_REQUESTS, MAX_MESSAGE_BYTES
 
 
 class Server:
@@ -16,6 +16,7 @@ class Server:
 
     addresses: as gRPC takes them, "host:port" or "unix:path"; port 0 picks a free one.
     max_message_bytes: the largest request; a larger one is answered RESOURCE_EXHAUSTED by gRPC itself.
+    max_concurrent_requests: how many may be in memory, watches of health included; more are answered likewise.
     reuse_port: share the port with other processes (SO_REUSEPORT); the kernel spreads connections.
     """
 
@@ -25,11 +26,13 @@ class Server:
         *,
         addresses: Sequence[str],
         max_message_bytes: int = MAX_MESSAGE_BYTES,
+        max_concurrent_requests: int = MAX_CONCURRENT_REQUESTS,
         reuse_port: bool = False,
     ) -> None:
         self._engine = engine
         self._addresses = addresses
         self._max_message_bytes = max_message_bytes
+        self._max_concurrent_requests = max_concurrent_requests
         self._options = (
             ("grpc.max_receive_message_length", max_message_bytes),
             ("grpc.max_send_message_length", -1),  # an answer is as large as its model makes it
@@ -53,7 +56,7 @@ class Server:
         self._health = health.Health(self.ready, services)
         services[health.SERVICE] = self._health.methods
         # grpc.aio binds to the running loop when constructed, so not before here.
-        self._server = grpc.aio.server(options=self._options)
+        self._server = grpc.aio.server(options=self._options, maximum_concurrent_rpcs=self._max_concurrent_requests)
         self._server.add_generic_rpc_handlers([service_handler(name, methods) for name, methods in services.items()])
         reflection.enable_server_reflection((*services, reflection.SERVICE_NAME), self._server)
         ports = [self._server.add_insecure_port(address) for address in self._addresses]

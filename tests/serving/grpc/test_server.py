@@ -235,3 +235,18 @@ async def test_both_protocols_answer_alike(channel, stub):
     theirs = await inference.ModelInfer(infer)
     ours = await stub.Predict(request())
     assert np.frombuffer(theirs.raw_output_contents[0], np.float32) == ours.outputs["sum"].float_val
+
+
+async def test_requests_over_the_limit_are_refused_and_later_ones_answered(engine):
+    server = Server(engine, addresses=["127.0.0.1:0"], max_concurrent_requests=1)
+    port = await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        engine.delay = 0.5
+        first = asyncio.ensure_future(stub.Predict(request()))
+        await engine.begun()
+        code, _ = await status_of(stub.Predict(request()))
+        assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert (await first).outputs["sum"].float_val == [3]
+        assert (await stub.Predict(request())).outputs["sum"].float_val == [3]
+    await server.drain(0)
