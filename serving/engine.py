@@ -1,8 +1,9 @@
 """Inference, metadata and status, in plain numpy; what every front end calls."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,11 +60,18 @@ def _signature(model: str, signatures: Mapping[str, Signature], name: str) -> Si
     return signatures[name]
 
 
+def _code(error: BaseException) -> Code:
+    if isinstance(error, ServingError):
+        return error.code
+    return Code.CANCELLED if isinstance(error, asyncio.CancelledError) else Code.INTERNAL
+
+
 class Engine:
     """Answers requests for every model of a repository.
 
     timeout: seconds a request may take; a caller's own deadline can only shorten it.
     answered: called with (model, code, seconds) after each request.
+    refused: called with (model, code) for each request that failed before there was one to answer.
     """
 
     def __init__(
@@ -72,10 +80,12 @@ class Engine:
         *,
         timeout: float = 30.0,
         answered: Callable[[str, Code, float], None] = lambda model, code, seconds: None,
+        refused: Callable[[str, Code], None] = lambda model, code: None,
     ) -> None:
         self._repository = repository
         self._timeout = timeout
         self._answered = answered
+        self._refused = refused
         self._withdrawn = False
 
     async def infer(self, request: InferRequest) -> InferResult:
@@ -84,27 +94,43 @@ class Engine:
         code = Code.OK
         try:
             return await self._infer(request, began)
-        except ServingError as error:
-            code = error.code
-            raise
-        except asyncio.CancelledError:
-            code = Code.CANCELLED
-            raise
-        except Exception:
-            code = Code.INTERNAL
+        except BaseException as error:
+            code = _code(error)
             raise
         finally:
-            known = request.model if request.model in self._repository else ""
-            self._answered(known, code, time.monotonic() - began)
+            self._answered(self._known(request.model), code, time.monotonic() - began)
+
+    @contextlib.contextmanager
+    def refusals(self, model: str = "") -> Iterator[None]:
+        """Counts what is raised in this block, in which a front end makes a request that `infer` will count.
+
+        model: the name asked for, where it is known already.
+        """
+        try:
+            yield
+        except BaseException as error:
+            self._refused(self._known(model), _code(error))
+            raise
+
+    def _known(self, model: str) -> str:
+        """Names that anybody can make up must not become labels."""
+        return model if model in self._repository else ""
+
+    def deadline(self, asked: float | None = None) -> float:
+        """When a request that comes now must be answered, on the clock of time.monotonic()."""
+        own = time.monotonic() + self._timeout
+        return own if asked is None else min(own, asked)
+
+    async def started(self, deadline: float) -> None:
+        """Waits for the models of the start, until `deadline`; then raises Unavailable."""
+        if not self._repository.is_started:
+            await self._repository.started(deadline - time.monotonic())
 
     async def _infer(self, request: InferRequest, began: float) -> InferResult:
-        deadline = began + self._timeout
-        if request.deadline is not None:
-            deadline = min(deadline, request.deadline)
+        deadline = self.deadline(request.deadline)
         if deadline <= began:
             raise DeadlineExceeded("the deadline passed before the request arrived")
-        if not self._repository.is_started:
-            await self._repository.started(deadline - began)
+        await self.started(deadline)
         servable = self._repository.get(request.model, request.version, request.label)
         signature = _signature(request.model, servable.signatures, request.signature or DEFAULT_SIGNATURE)
         unknown = [name for name in request.outputs if name not in signature.outputs]

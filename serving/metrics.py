@@ -26,7 +26,7 @@ class Metrics:
         def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
             return Histogram(f"seqserve_{name}", text, ("model",), registry=registry, buckets=buckets)
 
-        self._requests = counter("requests_total", "Requests answered, by canonical code.", "model", "code")
+        self._requests = counter("requests_total", "Requests answered or refused, by canonical code.", "model", "code")
         self._duration = histogram("request_seconds", "Seconds from the engine's call to its answer.", _SECONDS)
         self._waits = histogram("queue_seconds", "Seconds a request waited for its batch.", _SECONDS)
         self._compute = histogram("compute_seconds", "Seconds a batch took to run.", _SECONDS)
@@ -42,6 +42,9 @@ class Metrics:
     def answered(self, model: str, code: Code, seconds: float) -> None:
         self._requests.labels(model, code.name).inc()
         self._duration.labels(model).observe(seconds)
+
+    def refused(self, model: str, code: Code) -> None:
+        self._requests.labels(model, code.name).inc()
 
     def ran(self, model: str, report: BatchReport) -> None:
         waits = self._waits.labels(model)

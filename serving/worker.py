@@ -49,6 +49,7 @@ class Worker:
             self._repository,
             timeout=settings.request_timeout_seconds,
             answered=self._metrics.answered,
+            refused=self._metrics.refused,
         )
         self.rest = build_app(
             self.engine,

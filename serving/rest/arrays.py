@@ -72,6 +72,11 @@ def to_array(value: Any, spec: TensorSpec) -> np.ndarray:
     return array
 
 
+def nbytes(arrays: Mapping[str, np.ndarray]) -> int:
+    """About how much there is to write; of strings, which lie elsewhere, 8 bytes each."""
+    return sum(array.nbytes for array in arrays.values())
+
+
 def to_jsonable(name: str, array: np.ndarray, *, as_base64: bool = False) -> np.ndarray | list[Any]:
     """An array in a form that `dump` takes: itself where numbers allow, lists for strings.
 

@@ -9,9 +9,10 @@ from starlette.responses import Response
 
 from serving import oip
 from serving.datatypes import BY_NAME, BY_OIP_NAME, data_type_of, element_count
-from serving.engine import Engine, InferRequest
+from serving.engine import Engine, InferRequest, InferResult
 from serving.errors import InvalidInput
-from serving.rest.arrays import dump, parse, to_array, to_jsonable
+from serving.offload import sized
+from serving.rest.arrays import dump, nbytes, parse, to_array, to_jsonable
 from serving.rest.endpoint import Call
 from serving.signature import DEFAULT_SIGNATURE, TensorSpec
 
@@ -56,30 +57,39 @@ class OpenInference:
         )
 
     async def infer(self, call: Call) -> Response:
-        model, version = _addressed(call.path)
-        body = parse(call.body)
-        if not isinstance(body, dict):
-            raise InvalidInput("expected a JSON object with 'inputs', got another JSON value")
-        request_id = _field(body, "id", str, "")
-        wanted = _field(body, "outputs", list, [])
-        signature = _field(_field(body, "parameters", dict, {}), oip.SIGNATURE_PARAMETER, str, DEFAULT_SIGNATURE)
-        result = await self._engine.infer(
-            InferRequest(
-                model=model,
-                version=version,
-                signature=signature,
-                inputs=_inputs(_field(body, "inputs", list, [])),
-                outputs=tuple(_output_name(output) for output in wanted),
-            )
-        )
-        answer = {
-            "model_name": result.model,
-            "model_version": str(result.version),
-            "outputs": [_output(name, array) for name, array in result.outputs.items()],
-        }
-        if request_id:
-            answer["id"] = request_id
-        return _json(dump(answer, result.outputs.values()))
+        with self._engine.refusals(call.path["model"]):
+            request, request_id = await sized(len(call.body), _request, call)
+        result = await self._engine.infer(request)
+        return _json(await sized(nbytes(result.outputs), _answer, result, request_id))
+
+
+def _request(call: Call) -> tuple[InferRequest, str]:
+    """The request and the id that its caller gave it."""
+    model, version = _addressed(call.path)
+    body = parse(call.body)
+    if not isinstance(body, dict):
+        raise InvalidInput("expected a JSON object with 'inputs', got another JSON value")
+    request_id = _field(body, "id", str, "")
+    wanted = _field(body, "outputs", list, [])
+    request = InferRequest(
+        model=model,
+        version=version,
+        signature=_field(_field(body, "parameters", dict, {}), oip.SIGNATURE_PARAMETER, str, DEFAULT_SIGNATURE),
+        inputs=_inputs(_field(body, "inputs", list, [])),
+        outputs=tuple(_output_name(output) for output in wanted),
+    )
+    return request, request_id
+
+
+def _answer(result: InferResult, request_id: str) -> bytes:
+    answer = {
+        "model_name": result.model,
+        "model_version": str(result.version),
+        "outputs": [_output(name, array) for name, array in result.outputs.items()],
+    }
+    if request_id:
+        answer["id"] = request_id
+    return dump(answer, result.outputs.values())
 
 
 def _addressed(path: Mapping[str, str]) -> tuple[str, int | None]:

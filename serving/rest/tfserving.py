@@ -1,6 +1,7 @@
 """TF Serving's REST API: predict in row and column format, status and metadata."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ from starlette.responses import Response
 from serving.datatypes import BY_NAME
 from serving.engine import Engine, InferRequest
 from serving.errors import InvalidInput
+from serving.offload import sized
 from serving.oip import version_number
-from serving.rest.arrays import dump, parse, to_array, to_jsonable
+from serving.rest.arrays import dump, nbytes, parse, to_array, to_jsonable
 from serving.rest.endpoint import Call
 from serving.rest.errors import HttpError
 from serving.signature import DEFAULT_SIGNATURE, Signature, TensorSpec
@@ -26,17 +28,30 @@ class TensorFlowServing:
         self._engine = engine
 
     async def predict(self, call: Call) -> Response:
+        with self._engine.refusals(call.path["model"]):
+            request, rows = await self._request(call)
+        result = await self._engine.infer(request)
+        return _json(await sized(nbytes(result.outputs), _answer, result.outputs, rows=rows))
+
+    async def _request(self, call: Call) -> tuple[InferRequest, bool]:
+        """The request, whose JSON only a signature gives types; and whether it is in row format."""
         model, version, label = _addressed(call.path)
-        body = parse(call.body)
+        deadline = self._engine.deadline()
+        body = await sized(len(call.body), parse, call.body)
         rows = _is_row_format(body)
+        await self._engine.started(deadline)
         metadata = self._engine.metadata(model, version, label)
-        signature = metadata.signature(_signature_name(body))
-        inputs = _rows(body["instances"], signature) if rows else _columns(body["inputs"], signature)
-        result = await self._engine.infer(
-            InferRequest(model=model, version=version, label=label, signature=signature.name, inputs=inputs)
-        )
-        answer = _row_answer(result.outputs) if rows else _column_answer(result.outputs)
-        return _json(dump(answer, result.outputs.values()))
+        while True:
+            signature = metadata.signature(_signature_name(body))
+            decode = partial(_rows, body["instances"]) if rows else partial(_columns, body["inputs"])
+            inputs = await sized(len(call.body), decode, signature)
+            latest = self._engine.metadata(model, version, label)
+            if latest.version == metadata.version:
+                break
+            metadata = latest  # it took over while a thread was at work, and may take other inputs
+        # Nothing else runs before the engine looks the version up.
+        request = InferRequest(model, inputs, version=metadata.version, signature=signature.name, deadline=deadline)
+        return request, rows
 
     async def status(self, call: Call) -> Response:
         statuses = self._engine.status(*_addressed(call.path))
@@ -118,6 +133,10 @@ def _columns(inputs: Any, signature: Signature) -> dict[str, np.ndarray]:
 def _is_named(value: Any) -> bool:
     """Whether an object names inputs, rather than being a string in base64."""
     return isinstance(value, dict) and value.keys() != {"b64"}
+
+
+def _answer(outputs: Mapping[str, np.ndarray], *, rows: bool) -> bytes:
+    return dump(_row_answer(outputs) if rows else _column_answer(outputs), outputs.values())
 
 
 def _row_answer(outputs: Mapping[str, np.ndarray]) -> Any:

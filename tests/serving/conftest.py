@@ -1,6 +1,7 @@
 """A small engine-shaped class for the front ends' tests: real answers from numpy, and failures on demand."""
 
 import asyncio
+import contextlib
 import time
 
 import ml_dtypes
@@ -79,12 +80,15 @@ class ToyEngine:
         self.outputs = None
         self.is_ready = True
         self.requests = []
-        self.started = asyncio.Event()
+        self.reached = asyncio.Event()
+        self.loaded = asyncio.Event()
+        self.loaded.set()
+        self.refused = []
         self.cancelled = asyncio.Event()
 
     async def infer(self, request: InferRequest) -> InferResult:
         self.requests.append(request)
-        self.started.set()
+        self.reached.set()
         version = self._version(request.model, request.version, request.label)
         self._check(request)
         try:
@@ -102,7 +106,21 @@ class ToyEngine:
 
     async def begun(self):
         """Returns once a request has reached the model."""
-        await asyncio.wait_for(self.started.wait(), 10)
+        await asyncio.wait_for(self.reached.wait(), 10)
+
+    @contextlib.contextmanager
+    def refusals(self, model=""):
+        try:
+            yield
+        except Exception as error:
+            self.refused.append((model, error.code.name))
+            raise
+
+    def deadline(self, asked=None):
+        return asked or time.monotonic() + 30
+
+    async def started(self, deadline):
+        await asyncio.wait_for(self.loaded.wait(), deadline - time.monotonic())
 
     def metadata(self, model, version=None, label=None):
         return ModelMetadata(model, self._version(model, version, label), SIGNATURES[model])

@@ -1,10 +1,16 @@
 """TF Serving's REST API: formats in and out, addresses, metadata, status, and bad requests."""
 
+import asyncio
 import json
 import math
 import time
+from itertools import chain, repeat
 
+import numpy as np
 import pytest
+
+from serving.engine import ModelMetadata
+from serving.signature import Signature, TensorSpec
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("engine")]
 
@@ -216,3 +222,27 @@ async def test_looking_for_a_bad_value_among_many_does_not_take_long(client):
     answer = await client.post(SUM, content=content)
     assert answer.status_code == 400
     assert time.process_time() - began < 1
+
+
+async def test_a_request_waits_for_the_models_of_the_start(engine, client):
+    engine.loaded.clear()
+    answer = asyncio.create_task(client.post(SUM, json={"instances": [[1, 2]]}))
+    await asyncio.sleep(0.3)
+    assert engine.requests == []
+    engine.loaded.set()
+    assert (await answer).json() == {"predictions": [3.0]}
+
+
+@pytest.mark.parametrize("columns", [10, 100_000])
+async def test_inputs_and_signature_are_those_of_one_version(engine, client, monkeypatch, columns):
+    looks = chain([("float32", 1)], repeat(("int64", 2)))
+
+    def metadata(model, *_):
+        dtype, number = next(looks)
+        spec = TensorSpec("x", dtype, (None, None))
+        return ModelMetadata(model, number, {"serving_default": Signature("serving_default", "", {"x": spec}, {})})
+
+    monkeypatch.setattr(engine, "metadata", metadata)
+    await client.post(SUM, json={"instances": [[1] * columns]})
+    (request,) = engine.requests
+    assert (request.version, request.inputs["x"].dtype) == (2, np.int64)
