@@ -8,7 +8,7 @@ import asyncio
 import atexit
 import logging
 import os
-from collections.abc import Awaitable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,14 +21,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving import launch, ports
 from serving.api.classes import ClassAnswer
-from serving.api.forecast import ForecastReply, ForecastRequest, forecast
-from serving.api.reading import read_body, read_json, read_upload
-from serving.api.sketch import SketchRequest, classify_sketch
-from serving.api.video import FIELD, MAX_BYTES, VideoUpload, classify_video
-from serving.errors import Internal, ServingError
-from serving.rest.errors import error_response
+from serving.api.forecast import ForecastReply, ForecastRequest
+from serving.api.sketch import SketchRequest
+from serving.api.video import VideoUpload
 from serving.settings import SettingsError, from_environment
 from serving.signals import StopSignals, stop_with_parent
+from serving.storage import version_of_tag
+from serving.typed_api import TypedApi
 from serving.worker import Worker
 
 _log = logging.getLogger("serving")
@@ -90,6 +89,11 @@ class SeqServe:
 
     def __init__(self) -> None:
         self._worker = Worker(_settings)
+        self._typed = TypedApi(
+            self._worker.engine,
+            max_message_bytes=_settings.max_message_bytes,
+            timeout=_settings.request_timeout_seconds,
+        )
         _mounted.app = self._worker.rest
 
     @bentoml.on_deployment
@@ -130,40 +134,17 @@ class SeqServe:
     @bentoml.api(route="/forecast", input_spec=_documented(ForecastRequest), output_spec=_documented(ForecastReply))
     async def forecast(self, request: Request, /) -> Response:
         """Forecast the next seven days of one daily series, or of many."""
-        return await self._answer(self._forecast(request))
+        return await self._typed.forecast(request)
 
     @bentoml.api(route="/classify_sketch", input_spec=_documented(SketchRequest), output_spec=_documented(ClassAnswer))
     async def classify_sketch(self, request: Request, /) -> Response:
         """Name what a drawing shows."""
-        return await self._answer(self._classify_sketch(request))
+        return await self._typed.classify_sketch(request)
 
     @bentoml.api(route="/classify_video", input_spec=_documented(VideoUpload), output_spec=_documented(ClassAnswer))
     async def classify_video(self, request: Request, /) -> Response:
         """Name what happens in a clip."""
-        return await self._answer(self._classify_video(request))
-
-    async def _forecast(self, request: Request) -> BaseModel:
-        body = read_json(ForecastRequest, await read_body(request, _settings.max_message_bytes))
-        return await forecast(self._worker.engine, body, timeout=_settings.request_timeout_seconds)
-
-    async def _classify_sketch(self, request: Request) -> BaseModel:
-        body = read_json(SketchRequest, await read_body(request, _settings.max_message_bytes))
-        return await classify_sketch(self._worker.engine, body, timeout=_settings.request_timeout_seconds)
-
-    async def _classify_video(self, request: Request) -> BaseModel:
-        clip = await read_upload(request, FIELD, min(MAX_BYTES, _settings.max_message_bytes))
-        return await classify_video(self._worker.engine, clip, timeout=_settings.request_timeout_seconds)
-
-    async def _answer(self, work: Awaitable[BaseModel]) -> Response:
-        """The one place where errors become BentoML's HTTP answers: its own hide what was wrong."""
-        try:
-            answer = await work
-        except ServingError as error:
-            return error_response(error)
-        except Exception:
-            _log.exception("a typed endpoint failed")
-            return error_response(Internal("internal error"))
-        return Response(answer.model_dump_json(), media_type="application/json")
+        return await self._typed.classify_video(request)
 
 
 def _packed() -> Iterator[tuple[str, int, Path]]:
@@ -174,4 +155,4 @@ def _packed() -> Iterator[tuple[str, int, Path]]:
         name, version = model.tag.name, model.tag.version
         # In an image they lie in the Bento itself, elsewhere in the store of the machine.
         own = Path(bento.path) / "models" / name / version
-        yield name, int(version), own if own.is_dir() else Path(bentoml.models.get(model.tag).path)
+        yield name, version_of_tag(version), own if own.is_dir() else Path(bentoml.models.get(model.tag).path)

@@ -8,9 +8,10 @@ from pydantic import BaseModel, FailFast, ValidationError
 from pydantic_core import ErrorDetails
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from serving.errors import InvalidInput
+from serving.hang_up import HungUp
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -38,7 +39,7 @@ def read_json(model: type[Model], body: bytes) -> Model:
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """Read a whole body of at most `limit` bytes; raises InvalidInput for a longer one."""
+    """Read a whole body of at most `limit` bytes; raises InvalidInput for a longer one, HungUp for half a one."""
     return b"".join([chunk async for chunk in _limited(request, limit)])
 
 
@@ -47,7 +48,7 @@ async def read_upload(request: Request, field: str, limit: int) -> bytes:
 
     field: the name of the form field that carries it.
     limit: the most bytes that the file may have.
-    Raises InvalidInput where there is no such form or file, or it is longer.
+    Raises InvalidInput where there is no such form or file, or it is longer; HungUp where it never ends.
     """
     wanted = f"a multipart/form-data body with one file in the field {field!r}"
     kind = request.headers.get("content-type", "")
@@ -77,11 +78,14 @@ async def _limited(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
     if declared.isdecimal() and int(declared) > limit:
         raise InvalidInput(f"expected a body of at most {limit:,} bytes, got {int(declared):,}")
     seen = 0
-    async for chunk in request.stream():
-        seen += len(chunk)
-        if seen > limit:
-            raise InvalidInput(f"expected a body of at most {limit:,} bytes, got more")
-        yield chunk
+    try:
+        async for chunk in request.stream():
+            seen += len(chunk)
+            if seen > limit:
+                raise InvalidInput(f"expected a body of at most {limit:,} bytes, got more")
+            yield chunk
+    except ClientDisconnect:
+        raise HungUp from None
 
 
 def _explain(error: ValidationError, body: bytes) -> str:

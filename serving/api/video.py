@@ -40,10 +40,11 @@ async def classify_video(engine: Engine, clip: bytes | Path, *, timeout: float) 
     Raises ServingError.
     """
     deadline = time.monotonic() + timeout
-    size = clip.stat().st_size if isinstance(clip, Path) else len(clip)
-    if size > MAX_BYTES:
-        raise InvalidInput(f"expected a file of at most {MAX_BYTES:,} bytes, got {size:,}")
-    data = await asyncio.to_thread(clip.read_bytes) if isinstance(clip, Path) else clip
-    frames = await _decoder.frames(data, deadline)
+    with engine.refusals(MODEL):
+        size = clip.stat().st_size if isinstance(clip, Path) else len(clip)
+        if size > MAX_BYTES:
+            raise InvalidInput(f"expected a file of at most {MAX_BYTES:,} bytes, got {size:,}")
+        data = await asyncio.to_thread(clip.read_bytes) if isinstance(clip, Path) else clip
+        frames = await _decoder.frames(data, deadline)
     result = await engine.infer(InferRequest(MODEL, {"frames": frames[np.newaxis]}, outputs=OUTPUTS, deadline=deadline))
     return class_answer(result)

@@ -7,6 +7,8 @@ returns the response, or raises a ServingError. Message classes come from the se
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import grpc
@@ -18,7 +20,6 @@ from serving.errors import InvalidInput, ServingError
 
 Unary = Callable[[Any, float | None], Awaitable[Message]]
 Streaming = Callable[[Any, float | None], AsyncIterator[Message]]
-Methods = Mapping[str, Unary | Streaming]
 Context = grpc.aio.ServicerContext[Any, Any]
 
 # Details travel as a header, of which peers take 8 KiB; percent-encoding can triple the length.
@@ -26,6 +27,17 @@ _MAX_DETAILS_BYTES = 2000
 _STATUS = {status.value[0]: status for status in grpc.StatusCode}
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A unary method whose requests are counted, so that those that do not even parse must be as well."""
+
+    method: Unary
+    refusals: Callable[[], AbstractContextManager[None]]
+
+
+Methods = Mapping[str, Unary | Streaming | Counted]
 
 
 def service_handler(service: str, methods: Methods) -> grpc.GenericRpcHandler:
@@ -44,10 +56,15 @@ def service_handler(service: str, methods: Methods) -> grpc.GenericRpcHandler:
 
 def _handler(declared: MethodDescriptor, method: Any) -> "grpc.RpcMethodHandler[Any, Any]":
     request_class = message_factory.GetMessageClass(declared.input_type)
+    refusals: Callable[[], AbstractContextManager[None]] = nullcontext
+    if isinstance(method, Counted):
+        method, refusals = method.method, method.refusals
 
     async def unary(payload: bytes, context: Context) -> bytes:
         try:
-            response = await method(_parse(request_class, payload), _deadline(context))
+            with refusals():
+                request = _parse(request_class, payload)
+            response = await method(request, _deadline(context))
             answer: bytes = response.SerializeToString()
         except Exception as error:
             failure = error

@@ -9,6 +9,7 @@ from serving import oip
 from serving.datatypes import BY_NAME
 from serving.engine import Engine, InferRequest
 from serving.errors import InvalidInput
+from serving.grpc.calls import Counted, Methods
 from serving.grpc.oip_tensors import decode_inputs, encode, has_typed_field
 from serving.signature import DEFAULT_SIGNATURE, TensorSpec
 
@@ -21,13 +22,13 @@ class InferenceService:
     def __init__(self, engine: Engine, *, ready: Callable[[], bool]) -> None:
         self._engine = engine
         self._ready = ready
-        self.methods = {
+        self.methods: Methods = {
             "ServerLive": self.server_live,
             "ServerReady": self.server_ready,
             "ModelReady": self.model_ready,
             "ServerMetadata": self.server_metadata,
             "ModelMetadata": self.model_metadata,
-            "ModelInfer": self.model_infer,
+            "ModelInfer": Counted(self.model_infer, engine.refusals),
         }
 
     async def server_live(self, _request: Any, _: float | None) -> Any:
@@ -59,10 +60,10 @@ class InferenceService:
         return response
 
     async def model_infer(self, request: Any, deadline: float | None) -> Any:
-        for tensor in (*request.inputs, *request.outputs):
-            _refuse_parameters(tensor)
-        result = await self._engine.infer(
-            InferRequest(
+        with self._engine.refusals(request.model_name):
+            for tensor in (*request.inputs, *request.outputs):
+                _refuse_parameters(tensor)
+            decoded = InferRequest(
                 model=request.model_name,
                 version=oip.version_number(request.model_version),
                 inputs=decode_inputs(request.inputs, request.raw_input_contents),
@@ -70,7 +71,7 @@ class InferenceService:
                 outputs=tuple(output.name for output in request.outputs),
                 deadline=deadline,
             )
-        )
+        result = await self._engine.infer(decoded)
         response = service_pb2.ModelInferResponse(
             model_name=result.model, model_version=str(result.version), id=request.id
         )

@@ -9,6 +9,7 @@ from tensorflow_serving.apis import prediction_service_pb2 as prediction_service
 from serving.datatypes import BY_NAME
 from serving.engine import Engine, InferRequest
 from serving.errors import InvalidInput
+from serving.grpc.calls import Counted, Methods
 from serving.grpc.tensors import decode_inputs, encode
 from serving.signature import DEFAULT_SIGNATURE, Signature, TensorSpec
 
@@ -22,12 +23,15 @@ class PredictionService:
     def __init__(self, engine: Engine, *, max_message_bytes: int) -> None:
         self._engine = engine
         self._max_message_bytes = max_message_bytes
-        self.methods = {"Predict": self.predict, "GetModelMetadata": self.get_model_metadata}
+        self.methods: Methods = {
+            "Predict": Counted(self.predict, engine.refusals),
+            "GetModelMetadata": self.get_model_metadata,
+        }
 
     async def predict(self, request: Any, deadline: float | None) -> Any:
-        model, version, label = _addressed(request.model_spec)
-        result = await self._engine.infer(
-            InferRequest(
+        with self._engine.refusals(request.model_spec.name):
+            model, version, label = _addressed(request.model_spec)
+            decoded = InferRequest(
                 model=model,
                 version=version,
                 label=label,
@@ -36,7 +40,7 @@ class PredictionService:
                 outputs=tuple(request.output_filter),
                 deadline=deadline,
             )
-        )
+        result = await self._engine.infer(decoded)
         response = predict_pb2.PredictResponse()
         _describe(response.model_spec, result.model, result.version)
         response.model_spec.signature_name = result.signature

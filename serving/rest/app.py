@@ -41,19 +41,25 @@ def build_app(
         endpoint = Endpoint(handler, max_body_bytes=max_message_bytes, body_timeout=body_timeout)
         return Route(path, endpoint, methods=[method])
 
+    def inference(path: str, handler: Handler) -> Route:
+        endpoint = Endpoint(
+            handler, max_body_bytes=max_message_bytes, body_timeout=body_timeout, refusals=engine.refusals
+        )
+        return Route(path, endpoint, methods=["POST"])
+
     v1 = TensorFlowServing(engine)
     v2 = OpenInference(engine)
     routes = []
     for which in ("", _VERSION, _LABEL):
         routes += [
-            route(f"{_V1}{which}:predict", "POST", v1.predict),
+            inference(f"{_V1}{which}:predict", v1.predict),
             route(f"{_V1}{which}:{{method:servable}}", "POST", v1.unimplemented),
             route(f"{_V1}{which}", "GET", v1.status),
             route(f"{_V1}{which}/metadata", "GET", v1.metadata),
         ]
     for which in ("", _VERSION):
         routes += [
-            route(f"{_V2}{which}/infer", "POST", v2.infer),
+            inference(f"{_V2}{which}/infer", v2.infer),
             route(f"{_V2}{which}/ready", "GET", v2.model_ready),
             route(f"{_V2}{which}", "GET", v2.model_metadata),
         ]

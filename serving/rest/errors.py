@@ -20,16 +20,26 @@ _STATUS = {
 }
 
 
-class HttpError(Exception):
-    """A refusal that only HTTP knows: a body too large, too slow, or in an encoding not taken."""
+class HttpError(ServingError):
+    """A refusal that only HTTP has a status for: a body too large, or in an encoding not taken."""
+
+    code = Code.INVALID_ARGUMENT
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
-        self.message = message
 
 
-def error_response(error: ServingError | HttpError) -> Response:
+class BodyTooSlow(HttpError):
+    """The body was not complete in time."""
+
+    code = Code.DEADLINE_EXCEEDED
+
+    def __init__(self, message: str) -> None:
+        super().__init__(408, message)
+
+
+def error_response(error: ServingError) -> Response:
     """The answer to a request that was refused or failed."""
     if isinstance(error, HttpError):
         return error_body(error.status, error.message)

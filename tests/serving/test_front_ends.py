@@ -67,14 +67,19 @@ def models(tmp_path_factory):
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def served(models):
-    """Serves the models on free ports; returns a gRPC channel and an HTTP client."""
+    """Serves the models on free ports; returns a gRPC channel, an HTTP client, and the requests counted."""
 
     def load(name, version, path):
         # Compiling the echo's eleven signatures would show nothing but take most of the time.
         return load_servable(name, version, path, LoadOptions(threads=1, compile=name != "echo"))
 
     repository = Repository(models, load, poll_seconds=0)
-    engine = Engine(repository)
+    counted: list[tuple[str, str]] = []
+    engine = Engine(
+        repository,
+        answered=lambda model, code, seconds: counted.append((model, code.name)),
+        refused=lambda model, code: counted.append((model, code.name)),
+    )
     await repository.start()
     grpc_server = Server(engine, addresses=["127.0.0.1:0"])
     port = await grpc_server.start()
@@ -87,7 +92,7 @@ async def served(models):
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
         httpx.AsyncClient(base_url=address, timeout=60, verify=False) as client,
     ):
-        yield channel, client
+        yield channel, client, counted
     await grpc_server.drain(5)
     rest_server.should_exit = True
     await rest
@@ -308,3 +313,68 @@ async def test_many_at_once_get_their_own_answers(served):
     asked = [DOORS[index % 4](served, "affine", {"x": array}) for index, array in enumerate(arrays)]
     for index, answer in enumerate(await asyncio.gather(*asked)):
         np.testing.assert_allclose(answer["y"], [6 * index + 10])
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "expected"),
+    [
+        ("/v1/models/affine:predict", b'{"instances": [[1, 2, 3]]}', ("affine", "OK")),
+        ("/v1/models/affine:predict", b"{", ("affine", "INVALID_ARGUMENT")),
+        ("/v1/models/affine:predict", b'{"instances": ["x"]}', ("affine", "INVALID_ARGUMENT")),
+        ("/v1/models/affine:predict", b'{"instances": [[1, 2]]}', ("affine", "INVALID_ARGUMENT")),
+        ("/v1/models/affine/versions/x:predict", b'{"instances": [[1, 2, 3]]}', ("affine", "INVALID_ARGUMENT")),
+        ("/v1/models/nobody:predict", b'{"instances": [1]}', ("", "NOT_FOUND")),
+        ("/v2/models/affine/infer", b"[]", ("affine", "INVALID_ARGUMENT")),
+        ("/v2/models/nobody/infer", b'{"inputs": []}', ("", "NOT_FOUND")),
+        ("/v2/models/affine/infer", b" " * (65 * 2**20), ("affine", "INVALID_ARGUMENT")),
+    ],
+    ids=lambda value: value[:30].decode() if isinstance(value, bytes) else None,
+)
+async def test_each_request_over_http_is_counted_once(served, path, body, expected):
+    _, client, counted = served
+    counted.clear()
+    answer = await client.post(path, content=body)
+    assert (answer.status_code == 200) == (expected[1] == "OK")
+    assert counted == [expected]
+
+
+def _predict_request(**wrong):
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = wrong.get("model", "affine")
+    request.inputs["x"].CopyFrom(tf.make_tensor_proto(X))
+    if "content" in wrong:
+        request.inputs["x"].tensor_content = wrong["content"]
+    return request.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("method", "payload", "expected"),
+    [
+        ("tensorflow.serving.PredictionService/Predict", _predict_request(), ("affine", "OK")),
+        ("tensorflow.serving.PredictionService/Predict", b"\xff", ("", "INVALID_ARGUMENT")),
+        ("tensorflow.serving.PredictionService/Predict", b"", ("", "INVALID_ARGUMENT")),
+        ("tensorflow.serving.PredictionService/Predict", _predict_request(model="nobody"), ("", "NOT_FOUND")),
+        (
+            "tensorflow.serving.PredictionService/Predict",
+            _predict_request(content=b"123"),
+            ("affine", "INVALID_ARGUMENT"),
+        ),
+        ("inference.GRPCInferenceService/ModelInfer", b"\xff", ("", "INVALID_ARGUMENT")),
+        ("inference.GRPCInferenceService/ModelInfer", b"\x0a\x06affine\x12\x01x", ("affine", "INVALID_ARGUMENT")),
+    ],
+)
+async def test_each_request_over_grpc_is_counted_once(served, method, payload, expected):
+    channel, _, counted = served
+    counted.clear()
+    call = channel.unary_unary(f"/{method}")(payload)
+    assert (await call.code() == grpc.StatusCode.OK) == (expected[1] == "OK")
+    assert counted == [expected]
+
+
+async def test_what_is_no_inference_is_not_counted(served):
+    channel, client, counted = served
+    counted.clear()
+    await client.get("/v1/models/nobody/metadata")
+    await client.post("/v1/models/affine:classify", content=b"{}")
+    await channel.unary_unary("/tensorflow.serving.PredictionService/GetModelMetadata")(b"\xff").code()
+    assert counted == []

@@ -1,5 +1,7 @@
 """An engine-shaped class that answers the three shipped models in plain numpy, and clips in every container."""
 
+import asyncio
+import contextlib
 import io
 import os
 
@@ -22,9 +24,17 @@ class ToyEngine:
         self.requests: list[InferRequest] = []
         self.failure: Exception | None = None
         self.versions = [1]
+        self.delay = 0.0
+        self.cancelled = asyncio.Event()
+        self.refused: list[tuple[str, str]] = []
 
     async def infer(self, request: InferRequest) -> InferResult:
         self.requests.append(request)
+        try:
+            await asyncio.sleep(self.delay)
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
         if self.failure is not None:
             raise self.failure
         version = request.version or (self.versions.pop(0) if len(self.versions) > 1 else self.versions[0])
@@ -32,6 +42,14 @@ class ToyEngine:
         if answer is None:
             raise NotFound(f"expected a model, got {request.model!r}")
         return InferResult(request.model, version, request.signature, answer(**request.inputs))
+
+    @contextlib.contextmanager
+    def refusals(self, model: str = ""):
+        try:
+            yield
+        except Exception as error:
+            self.refused.append((model, error.code.name))
+            raise
 
 
 def _forecaster(history, end_day):

@@ -2,14 +2,17 @@
 
 import asyncio
 import logging
+import threading
 import time
 
 import httpx
+import numpy as np
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from serving import errors
+from serving.rest import oip, tfserving
 from serving.rest.app import build_app
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("engine")]
@@ -179,3 +182,27 @@ async def test_the_app_runs_mounted_and_behind_a_root_path(engine, served):
             assert answer.json() == {"predictions": [3.0]}
             assert (await client.get(f"{address}/v2/health/live")).status_code == 200
             assert (await client.get(f"{address}/nothing")).status_code == 404
+
+
+async def test_slow_and_large_bodies_are_counted(engine, client, served):
+    await client.post(PREDICT, content=b" " * (2**20 + 1))
+    address = await served(build_app(engine, body_timeout=0.1))
+    await client.post(f"{address}/v2/models/sum/infer", content=_pieces(5, 1, pause=0.1))
+    assert engine.refused == [("sum", "INVALID_ARGUMENT"), ("sum", "DEADLINE_EXCEEDED")]
+
+
+@pytest.mark.parametrize("path", [PREDICT, "/v2/models/sum/infer"])
+async def test_a_large_body_is_read_and_its_answer_written_off_the_event_loop(engine, client, monkeypatch, path):
+    main = threading.get_ident()
+    seen = []
+    for module, name in ((tfserving, "parse"), (tfserving, "dump"), (oip, "parse"), (oip, "dump")):
+        work = getattr(module, name)
+        monkeypatch.setattr(
+            module, name, lambda *args, work=work: (seen.append(threading.get_ident() == main), work(*args))[1]
+        )
+    engine.outputs = {"sum": np.zeros(100_000, np.float32)}
+    x = [[1.0] * 100_000]
+    tensor = {"name": "x", "datatype": "FP32", "shape": [1, 100_000], "data": x}
+    answer = await client.post(path, json={"inputs": [tensor] if path != PREDICT else x})
+    assert answer.status_code == 200
+    assert seen == [False, False]
