@@ -1,10 +1,10 @@
 """`python -m serving.bento`: models into BentoML's store, requirements with their pins, then `bentoml build`.
 
-bentofile.yaml says what goes in; this makes what it names. Run it in the project's directory.
+bentofile.yaml says what goes in, but for the models: those are added here. Run it in the project's directory.
 """
 
 import argparse
-import contextlib
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -22,20 +22,36 @@ _PROJECT = Requirement("seqserve[serving]")
 
 
 def import_models(base: Path) -> Sequence[str]:
-    """Copies the latest version of every model into the store, over what is there; returns the tags."""
+    """Copies the latest version of every model into the store; returns the tags, NAME:VERSION-FINGERPRINT.
+
+    The fingerprint is of the content: what other directories brought into the store, which is the machine's, stays.
+    """
     tags = []
     for name, folder in sorted(models_in(base).items()):
         versions = versions_in(folder)
         if not versions:
             continue
         version = max(versions)
-        tag = f"{name}:{version}"
-        with contextlib.suppress(bentoml.exceptions.NotFound):
-            bentoml.models.delete(tag)
-        with bentoml.models.create(tag, labels={"project": "seqserve"}) as stored:
-            shutil.copytree(versions[version], stored.path, dirs_exist_ok=True)
+        tag = f"{name}:{version}-{_fingerprint(versions[version])}"
         tags.append(tag)
+        if any(str(stored.tag) == tag for stored in bentoml.models.list()):
+            continue
+        with bentoml.models.create(tag, labels={"project": "seqserve", "version": str(version)}) as stored:
+            shutil.copytree(versions[version], stored.path, dirs_exist_ok=True)
     return tags
+
+
+def bentofile(template: str, tags: Sequence[str]) -> str:
+    """The text of a bentofile with exactly these models."""
+    return "\n".join([template.rstrip(), "models:", *(f'  - "{tag}"' for tag in tags), ""])
+
+
+def _fingerprint(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        content = hashlib.sha256(file.read_bytes()).hexdigest()
+        digest.update(f"{file.relative_to(folder).as_posix()}\0{content}\n".encode())
+    return digest.hexdigest()[:12]
 
 
 def requirements(constraints: str, *, gpu: bool = False) -> Sequence[str]:
@@ -92,8 +108,9 @@ def main() -> None:
     pinned.parent.mkdir(exist_ok=True)
     lines = requirements(Path("constraints.txt").read_text(), gpu=options.gpu)
     pinned.write_text("".join(f"{line}\n" for line in lines))
-    file = "bentofile.gpu.yaml" if options.gpu else "bentofile.yaml"
-    command = [sys.executable, "-m", "bentoml", "build", "--bentofile", file]
+    file = Path("build", f"bentofile{kind}.yaml")
+    file.write_text(bentofile(Path("bentofile.gpu.yaml" if options.gpu else "bentofile.yaml").read_text(), tags))
+    command = [sys.executable, "-m", "bentoml", "build", "--bentofile", str(file), "."]
     sys.exit(subprocess.run(command, check=False).returncode)
 
 

@@ -28,6 +28,12 @@ def versions_in(folder: Path) -> Mapping[int, Path]:
     }
 
 
+def version_of_tag(tag_version: str) -> int:
+    """The number that a packed model's tag begins with, as in NAME:3-5f2c…; 1 where it has none, as BentoML's own."""
+    number = tag_version.partition("-")[0]
+    return int(number) if number.isascii() and number.isdigit() else 1
+
+
 def fingerprint(path: Path) -> Fingerprint:
     """What every file below `path` looks like now."""
     found = set()
