@@ -8,7 +8,7 @@ import platform
 import shutil
 import statistics
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,9 @@ from benchmarks.load import Figures, LoadError, grpc_load, rest_load
 from loadtests.server import Addresses, started
 
 PROGRAMS = {"h2load": ("gRPC", grpc_load), "wrk": ("REST", rest_load)}
+PACKAGES = {"h2load": "nghttp2-client", "wrk": "wrk"}
+BATCHES = {"forecaster": (1, 64), "sketchrnn": (1, 64), "video": (1, 8)}
+"""Sizes that the model alone is called with: one, and the most that the server puts together."""
 
 
 def main() -> None:
@@ -49,17 +52,27 @@ def main() -> None:
     _save(options, flags, load, rows)
 
 
-def _options() -> tuple[argparse.Namespace, list[str]]:
+def _options(arguments: Sequence[str] | None = None) -> tuple[argparse.Namespace, list[str]]:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description=__doc__, epilog="Any other flags are the server's, as --workers 1."
+        prog="python -m benchmarks",
+        description=__doc__,
+        epilog="Any other flags are the server's, as --workers 1. The load comes from h2load and wrk (Debian: "
+        "apt-get install nghttp2-client wrk); what is not installed is left out, and said so.",
     )
     parser.add_argument("--models", type=Path, default=Path("models"), help="directory of models")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each, taken in turn")
     parser.add_argument("--seconds", type=float, default=5.0, help="length of one measurement")
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 64], help="connections of the load")
-    parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"), help="where the figures are saved")
+    parser.add_argument("--reports", type=Path, default=Path("reports/benchmarks"), help="folder for the figures")
+    parser.add_argument(
+        "--save",
+        dest="reports",
+        action="store_const",
+        const=Path("docs/benchmarks"),
+        help="put them in docs/benchmarks",
+    )
     parser.add_argument("--log", type=Path, default=Path("runs/benchmarks/server.log"), help="the server's log")
-    return parser.parse_known_args()
+    return parser.parse_known_args(arguments)
 
 
 def _runs(
@@ -71,11 +84,13 @@ def _runs(
     case = make_case(model)
     case.check(addresses, alone.answer())
     runs: list[tuple[tuple[str, str], Callable[[float], Figures]]] = [
-        ((model, f"alone, batches of {batch}"), partial(alone.measure, batch)) for batch in (1, 64)
+        ((model, f"alone, batches of {batch}"), partial(alone.measure, batch)) for batch in BATCHES[model]
     ]
     for program, (protocol, load) in PROGRAMS.items():
+        if (model, protocol) == ("video", "REST"):
+            continue  # frames as text measure little but the reading of numbers
         if shutil.which(program) is None:
-            print(f"{model} over {protocol}: left out, because {program} is not installed")
+            print(f"{model} over {protocol}: left out: {program} is not installed (Debian: {PACKAGES[program]})")
             continue
         for connections in options.connections:
             name = f"{protocol}, {connections} connection{'s' * (connections > 1)}"
@@ -115,8 +130,8 @@ def _save(options: argparse.Namespace, flags: list[str], load: float, rows: list
         "load_before": round(load, 2),
         "rows": rows,
     }
-    options.output.mkdir(parents=True, exist_ok=True)
-    file = options.output / f"{now:%Y-%m-%d-%H%M%S}.json"
+    options.reports.mkdir(parents=True, exist_ok=True)
+    file = options.reports / f"{now:%Y-%m-%d-%H%M%S}.json"
     file.write_text(json.dumps(about, indent=2) + "\n")
     print(f"saved {file}")
 

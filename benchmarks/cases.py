@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import grpc
 import numpy as np
 
-from loadtests import tfserving
+from loadtests import payloads, tfserving
 from loadtests.server import Addresses
 
 TOLERANCE = 1e-3
-OUTPUTS = {"forecaster": ("mean", "quantiles"), "sketchrnn": ("top_classes", "top_scores")}
-COMPARED = {"forecaster": "mean", "sketchrnn": "top_scores"}
+CLASSES = ("top_classes", "top_scores")
+OUTPUTS = {"forecaster": ("mean", "quantiles"), "sketchrnn": CLASSES, "video": CLASSES}
+COMPARED = {"forecaster": "mean", "sketchrnn": "top_scores", "video": "top_scores"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +65,14 @@ class Case:
 
 
 def make_case(model: str) -> Case:
-    """A series of 105 days whose end is known, or a drawing of 48 points; the same each time."""
+    """A series of 105 days whose end is known, a drawing of 48 points, or a panning clip; the same each time."""
     rng = np.random.default_rng(0)
     if model == "forecaster":
         days = np.arange(105)
         history = 300 + 40 * np.sin(2 * math.pi * days / 7) + days / 10 + rng.normal(0, 5, days.size)
         return Case(model, {"history": history[np.newaxis].astype(np.float32), "end_day": np.array([18_047], np.int32)})
+    if model == "video":
+        return Case(model, {"frames": payloads.frames(rng)[np.newaxis]})
     strokes = np.zeros((1, 48, 3), np.float32)
     strokes[..., :2] = rng.normal(0, 20, (1, 48, 2)).round()
     strokes[:, 11::12, 2] = 1

@@ -3,12 +3,13 @@ import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
 
-from benchmarks.__main__ import _rows, _table
+from benchmarks.__main__ import _options, _rows, _table
 from benchmarks.cases import make_case
 from benchmarks.load import LoadError, grpc_load, rest_load
 from loadtests import tfserving
@@ -19,7 +20,7 @@ def needs(program):
     return pytest.mark.skipif(shutil.which(program) is None, reason=f"{program} is not installed")
 
 
-@pytest.mark.parametrize("model", ["forecaster", "sketchrnn"])
+@pytest.mark.parametrize("model", ["forecaster", "sketchrnn", "video"])
 def test_both_wires_carry_the_same_request(model):
     case = make_case(model)
     length = int.from_bytes(case.grpc_body[1:5])
@@ -30,6 +31,20 @@ def test_both_wires_carry_the_same_request(model):
     for entry in message.inputs:
         array = np.frombuffer(entry.value.tensor_content, case.inputs[entry.key].dtype)
         np.testing.assert_array_equal(array, np.ravel(np.array(row[entry.key], array.dtype)))
+
+
+def test_figures_are_kept_only_where_asked_for():
+    assert _options([])[0].reports == Path("reports/benchmarks")
+    options, flags = _options(["--save", "--workers", "1"])
+    assert (options.reports, flags) == (Path("docs/benchmarks"), ["--workers", "1"])
+
+
+def test_help_says_where_the_load_comes_from(capsys):
+    with pytest.raises(SystemExit):
+        _options(["--help"])
+    text = capsys.readouterr().out
+    assert "nghttp2-client" in text
+    assert "wrk" in text
 
 
 def test_rows_are_medians_and_multiples_of_the_model_alone():
