@@ -1,5 +1,6 @@
 """Measures an exported forecaster on the test parts, from rolling origins, beside the seasonal naive forecast."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,10 @@ _BATCH = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """Errors of one series, averaged over every origin and day; `mase` is against lag 7 in the training part."""
+    """Errors of one series, averaged over every origin and day.
+
+    `mase`, `naive_mase` and `pinball` are in units of the mean change from week to week before the test part.
+    """
 
     name: str
     origins: int
@@ -104,7 +108,7 @@ def _summarise(span: data.Span, parts: Sequence[np.ndarray]) -> Score:
     errors = np.concatenate(parts)
     mae, median_mae, naive_mae, pinball, coverage = np.nanmean(errors, axis=(0, 1))
     seen = span.series.values[: span.start]
-    unit = float(np.nanmean(np.abs(seen[7:] - seen[:-7])))
+    unit = float(np.nanmean(np.abs(seen[7:] - seen[:-7]))) or math.nan  # every week may be like the one before
     return Score(
         name=span.series.name,
         origins=len(errors),
@@ -122,7 +126,7 @@ def table(scores: Mapping[str, Sequence[Score]]) -> str:
     """A Markdown table: a row a series, or a row of means for a file of many."""
     lines = [
         "| series | origins | MAE | MAE of the median | seasonal naive MAE | MASE | seasonal naive MASE "
-        "| pinball / naive MAE | 80% coverage |",
+        "| scaled pinball loss | 80% coverage |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for source, group in scores.items():

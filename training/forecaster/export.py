@@ -108,8 +108,9 @@ An encoder-decoder LSTM of {model.count_params():,} parameters over features com
 
 ## Input and output
 
-- `history` float32 [batch, time]: oldest first, NaN is missing, at least 7 values. The last {MEMORY} days count.
-- `end_day` int32 [batch]: days from 1970-01-01 to the last value; -1 if unknown, at the cost of calendar and holidays.
+- `history` float32 [batch, time]: oldest first, NaN is missing, at least 7 values, at most {MEMORY} days.
+- `end_day` int32 [batch]: days from 1970-01-01 to the last value; -1 if unknown, at the cost of calendar and holidays,
+  as is a day after 2099.
 - `mean` float32 [batch, {HORIZON}], `quantiles` float32 [batch, {HORIZON}, 9]: in the units of the history.
 
 ## Data
@@ -124,6 +125,7 @@ Validation: the last tenth before the test part, or half a year if that is less.
 ## Errors on the test parts
 
 Forecasts from every day whose next seven lie in the test part, beside the value seven days earlier (seasonal naive).
+MASE and the scaled pinball loss are in units of the mean week-to-week change of the days before the test part.
 
 {figures}
 
