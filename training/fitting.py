@@ -1,9 +1,11 @@
 """What the three families share about fitting: options, batches, the schedule, early stopping and resuming."""
 
+import hashlib
+import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,10 @@ Collate = Callable[[np.ndarray, np.random.Generator], tuple[Any, Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class FitOptions:
-    """How long, how fast and how carefully to fit, and the folder that keeps the run."""
+    """How long, how fast and how carefully to fit, and the folder that keeps the run.
+
+    fixed: what else must not change between the parts of a run, by name: the command's other options, the data.
+    """
 
     run: Path
     epochs: int = 20
@@ -30,6 +35,7 @@ class FitOptions:
     patience: int = 10  # epochs without a better validation score before stopping
     seed: int = 0
     resume: bool = False
+    fixed: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "learning_rate", "clip_norm", "patience"):
@@ -116,6 +122,16 @@ class Batches(keras.utils.PyDataset):
         return self.collate(self._batches[index], np.random.default_rng([self.seed, epoch, index]))
 
 
+def fingerprint(path: Path | None, *patterns: str) -> str:
+    """Tell data apart by the names and sizes of a file, or of those files in a folder that match the patterns."""
+    if path is None:
+        return "generated"
+    files = [path] if path.is_file() else sorted({file for pattern in patterns for file in path.glob(pattern)})
+    facts = [(str(file.relative_to(path)) if file != path else file.name, file.stat().st_size) for file in files]
+    digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
+    return f"{len(facts)} files of {sum(size for _, size in facts):,} bytes, {digest}"
+
+
 def start(options: FitOptions) -> None:
     """Seed every generator and, where there is a GPU, compute in half precision: call before building the model."""
     keras.utils.set_random_seed(options.seed)
@@ -181,7 +197,7 @@ def fit(
     # Not `made`: in half precision the model wraps it in one that scales the loss and has variables of its own.
     model.optimizer.build(model.trainable_variables)
     log = RunLog(options, model, monitor=monitor, mode=mode)
-    first = log.restore() if options.resume else log.begin()
+    first = log.begin()
     keeper = Progress(log, train)
     if not log.finished:
         model.fit(

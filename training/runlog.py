@@ -18,6 +18,32 @@ if TYPE_CHECKING:
 CHECKPOINT = "checkpoint.npz"
 
 
+def expect_same_run(options: "FitOptions") -> None:
+    """Refuse to overwrite the run in the folder, and to continue it with other options than it was started with.
+
+    Cheap: ask before data is decoded or generated.
+
+    Raises:
+        FileExistsError: the folder holds a run, and `options.resume` is off.
+        ValueError: the run was started with other options, or on other data; the message names them.
+    """
+    path = options.run / CHECKPOINT
+    if not path.exists():
+        return
+    if not options.resume:
+        raise FileExistsError(
+            f"Expected an empty folder for a new run; pass --resume to continue the run in it, or another folder. "
+            f"Received: {options.run}"
+        )
+    with np.load(path) as checkpoint:
+        saved = json.loads(str(checkpoint["about"]))["options"]
+    given = _fixed(options)
+    changed = sorted(name for name in saved.keys() | given.keys() if saved.get(name) != given.get(name))
+    if changed:
+        said = ", ".join(f"{name}={saved.get(name)} (received {given.get(name)})" for name in changed)
+        raise ValueError(f"Expected the options that the run was started with: {said}")
+
+
 class RunLog:
     """State of a run that outlives the process: weights, optimizer, random generators, history, best weights.
 
@@ -41,22 +67,13 @@ class RunLog:
         return done >= self.options.epochs or (done > 0 and done - 1 - self.best_epoch >= self.options.patience)
 
     def begin(self) -> int:
-        """Take the folder for a new run; an earlier run in it is never overwritten."""
-        if self.path.exists():
-            raise FileExistsError(
-                f"Expected an empty folder for a new run; pass --resume to continue the run in it, or another folder. "
-                f"Received: {self.options.run}"
-            )
-        self.options.run.mkdir(parents=True, exist_ok=True)
-        return 0
-
-    def restore(self) -> int:
-        """Continue the run in the folder, or begin one where there is none; returns the next epoch."""
+        """Take the folder for a new run, or continue the run in it, as the options say; returns the next epoch."""
+        expect_same_run(self.options)
         if not self.path.exists():
-            return self.begin()
+            self.options.run.mkdir(parents=True, exist_ok=True)
+            return 0
         with np.load(self.path) as saved:
             about = json.loads(str(saved["about"]))
-            _same_run(about["options"], self._fixed_options())
             for group, variables in self._variables().items():
                 values = [saved[key] for key in sorted(saved.files) if key.startswith(f"{group}/")]
                 _assign(group, variables, values)
@@ -88,7 +105,7 @@ class RunLog:
         """Put the best weights into the model; write metrics.json and the curves."""
         self.model.set_weights(self.best)
         about = {
-            "options": {**self._fixed_options(), "run": self.options.run.name},
+            "options": {**_fixed(self.options), "run": self.options.run.name},
             "monitor": self.monitor,
             "epochs": len(self.history),
             "best_epoch": self.best_epoch + 1,
@@ -100,11 +117,6 @@ class RunLog:
         (self.options.run / "metrics.json").write_text(json.dumps(about, indent=2) + "\n")
         _draw(self.options.run / "run.png", self.history, self.best_epoch)
 
-    def _fixed_options(self) -> dict[str, Any]:
-        """What must not change between the parts of one run."""
-        options = dataclasses.asdict(self.options)
-        return {name: value for name, value in options.items() if name not in ("run", "resume")}
-
     def _variables(self) -> dict[str, list[keras.Variable]]:
         metrics = {id(variable) for variable in self.model.metrics_variables}
         optimizer = {id(variable) for variable in self.model.optimizer.variables}
@@ -112,7 +124,7 @@ class RunLog:
         return {"model": state, "optimizer": self.model.optimizer.variables}
 
     def _save(self) -> None:
-        about = {"options": self._fixed_options(), "history": self.history, "best_epoch": self.best_epoch}
+        about = {"options": _fixed(self.options), "history": self.history, "best_epoch": self.best_epoch}
         groups = {group: [v.numpy() for v in variables] for group, variables in self._variables().items()}
         groups["best"] = self.best
         arrays = {f"{group}/{i:05d}": value for group, values in groups.items() for i, value in enumerate(values)}
@@ -154,11 +166,12 @@ class Progress(keras.callbacks.Callback):
         self.writer.close()
 
 
-def _same_run(saved: dict[str, Any], given: dict[str, Any]) -> None:
-    changed = {name: (saved.get(name), given[name]) for name in given if saved.get(name) != given[name]}
-    if changed:
-        said = ", ".join(f"{name}={old} (received {new})" for name, (old, new) in sorted(changed.items()))
-        raise ValueError(f"Expected the options that the run was started with: {said}")
+def _fixed(options: "FitOptions") -> dict[str, Any]:
+    """What must not change between the parts of one run, as JSON gives it back."""
+    given = dataclasses.asdict(options)
+    own = {name: value for name, value in given.items() if name not in ("run", "resume", "fixed")}
+    fixed: dict[str, Any] = json.loads(json.dumps(own | given["fixed"]))
+    return fixed
 
 
 def _assign(group: str, variables: list[keras.Variable], values: list[np.ndarray]) -> None:

@@ -1,13 +1,14 @@
 import csv
 import json
 import math
+import re
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
-from training.fitting import Batches, FitOptions, fit, in_float32, start
+from training.fitting import Batches, FitOptions, fingerprint, fit, in_float32, start
 from training.runlog import RunLog
 
 from .toy import LENGTHS, SIZE, collate, fit_toy, model, options
@@ -119,6 +120,32 @@ def test_a_run_resumes_with_its_own_options_only(tmp_path: Path) -> None:
     fit_toy(options(tmp_path, epochs=1))
     with pytest.raises(ValueError, match=r"learning_rate=0.02 \(received 0.5\)"):
         fit_toy(options(tmp_path, epochs=1, learning_rate=0.5, resume=True))
+
+
+def test_a_run_resumes_with_the_commands_other_options_and_data_only(tmp_path: Path) -> None:
+    fixed = {"data": "3 files", "column": ("a", "b"), "split": {"shop": "0.2"}, "steps": 120}
+    fit_toy(options(tmp_path, epochs=1, fixed=fixed))
+    fit_toy(options(tmp_path, epochs=1, fixed=fixed, resume=True))
+    for name, other in (("data", "4 files"), ("column", None), ("split", {}), ("steps", 7)):
+        with pytest.raises(ValueError, match=rf"started with: {name}=.* \(received {other}\)"):
+            fit_toy(options(tmp_path, epochs=1, fixed=fixed | {name: other}, resume=True))
+    with pytest.raises(ValueError, match=r"split=.*, steps=120 \(received None\)"):
+        fit_toy(options(tmp_path, epochs=1, fixed={}, resume=True))
+
+
+def test_data_is_told_apart_by_names_and_sizes_wherever_it_lies(tmp_path: Path) -> None:
+    def write(folder: str, name: str, text: str) -> Path:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / name).write_text(text)
+        return tmp_path / folder
+
+    found = fingerprint(write("one", "a.csv", "day,a"), "*.csv")
+    assert re.fullmatch(r"1 files of 5 bytes, [0-9a-f]{8}", found)
+    assert fingerprint(write("two", "a.csv", "day,b"), "*.csv") == found
+    assert fingerprint(write("two", "notes.txt", "of no account"), "*.csv") == found
+    assert fingerprint(tmp_path / "one" / "a.csv", "*.csv") == found
+    others = [write("three", "b.csv", "day,a"), write("four", "a.csv", "day,more"), write("five", "c.txt", ""), None]
+    assert len({found, *(fingerprint(other, "*.csv") for other in others)}) == 5
 
 
 def test_a_run_resumes_with_its_own_model_only(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import typer
 from training import fitting
 from training.forecaster import data, model
 from training.forecaster.generated import generate
+from training.runlog import expect_same_run
 
 _SPLIT = "FILE=PART: where the test part begins, as a date, a number of days or a share. Default: the last 0.2."
 
@@ -60,6 +61,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --run.")] = False,
 ) -> None:
     """Train the forecaster, then export it as the next version of models/forecaster."""
+    test_from = parse_split(split or [])
     options = fitting.FitOptions(
         run=run,
         epochs=epochs,
@@ -70,8 +72,18 @@ def train(
         patience=patience,
         seed=seed,
         resume=resume,
+        fixed={
+            "data": fitting.fingerprint(folder, "*.csv"),
+            "column": column,
+            "split": {source: str(part) for source, part in test_from.items()},
+            "generated": generated,
+            "steps": steps,
+            "units": units,
+            "dropout": dropout,
+        },
     )
-    sources = Sources(folder=folder, columns=column, test_from=parse_split(split or []), generated=generated, seed=seed)
+    expect_same_run(options)
+    sources = Sources(folder=folder, columns=column, test_from=test_from, generated=generated, seed=seed)
     series = sources.load()
     config = model.ForecasterConfig(units=units, dropout=dropout)
     trained, report = fit(series, sources.test_from, options, config=config, steps=steps)

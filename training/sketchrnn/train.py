@@ -7,6 +7,7 @@ import keras
 import typer
 
 from training import fitting
+from training.runlog import expect_same_run
 from training.sketchrnn import data, generate, model
 
 
@@ -41,7 +42,12 @@ def train(
         patience=patience,
         seed=seed,
         resume=resume,
+        fixed={
+            "data": fitting.fingerprint(folder, "*.npz", "categories.txt"),
+            "dropout": dropout,
+        },
     )
+    expect_same_run(options)
     sketches = data.load(folder) if folder else generate.sketches(seed=seed)
     trained, report = fit(sketches, options, dropout=dropout)
 

@@ -9,7 +9,8 @@ import typer
 
 from training import fitting
 from training.datasets import camera_motion
-from training.runlog import CHECKPOINT
+from training.datasets.clips import SPLITS
+from training.runlog import CHECKPOINT, expect_same_run
 from training.video import data, model
 
 FOLDER = "Folder <split>/<class>/*.mp4|webm|avi|gif. Default: generated camera motion."
@@ -47,7 +48,15 @@ def train(
         patience=patience,
         seed=seed,
         resume=resume,
+        fixed={
+            "data": fitting.fingerprint(folder, *(f"{split}/*/*" for split in SPLITS)),
+            "clips": None if folder else clips,
+            "mirror": mirror,
+            "dropout": dropout,
+            "start": str(start) if start else None,
+        },
     )
+    expect_same_run(options)
     sizes = data.GENERATED | {"train": clips}
     videos = data.load(folder, cache=run / "clips", seed=seed, workers=workers, sizes=sizes)
     trained, report = fit(videos, options, dropout=dropout, mirror=mirror, start=start, compiled=compiled)

@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,6 +63,20 @@ def test_the_card_says_what_went_in_and_what_came_out(version: Path) -> None:
     card = (version / "assets.extra" / "model_card.md").read_text()
     for part in ("Drawn by nobody.", "| test | 44 |", "| test | ", "seed 0", "tensorflow 2.", "Not good for"):
         assert part in card
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dropout": 0.1}, r"dropout=0.3 \(received 0.1\)"),
+        ({"folder": None}, r"data=\d+ files of [\d,]+ bytes, \w+ \(received generated\)"),
+    ],
+)
+def test_a_run_continues_with_its_own_options_and_data_only(
+    version: Path, folder: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        train(**({"folder": folder, "run": version.parents[2] / "run", "epochs": 1, "resume": True} | changes))
 
 
 def test_evaluating_prints_accuracy_with_intervals(

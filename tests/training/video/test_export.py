@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,6 +56,25 @@ def test_the_card_says_what_went_in_and_what_came_out(version: Path) -> None:
     card = (version / "assets.extra" / "model_card.md").read_text()
     for part in ("`calm`, `loud`", "| train | 4 |", "| test | 4 |", "seed 0", "tensorflow 2.", "Not good for"):
         assert part in card
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"mirror": True}, r"mirror=False \(received True\)"),
+        ({"dropout": 0.3}, r"dropout=0.2 \(received 0.3\)"),
+        ({"start": Path("earlier")}, r"start=None \(received earlier\)"),
+        ({"folder": None}, r"clips=None \(received 4000\), data=12 files of [\d,]+ bytes, \w+ \(received generated\)"),
+    ],
+)
+def test_a_run_continues_with_its_own_options_and_data_only(
+    version: Path, folder: Path, changes: dict[str, Any], message: str
+) -> None:
+    run = version.parents[2] / "run"
+    clips = {path.name: path.stat().st_mtime_ns for path in (run / "clips").iterdir()}
+    with pytest.raises(ValueError, match=message):
+        train(**({"folder": folder, "run": run, "epochs": 1, "batch_size": 4, "resume": True} | changes))
+    assert {path.name: path.stat().st_mtime_ns for path in (run / "clips").iterdir()} == clips
 
 
 def test_evaluating_prints_every_class(

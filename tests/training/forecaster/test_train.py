@@ -1,0 +1,58 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from training.forecaster.train import train
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    days = np.datetime64("2024-01-01") + np.arange(200)
+    (folder / "shop.csv").write_text("day,sales\n" + "".join(f"{day},{i % 7}\n" for i, day in enumerate(days)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def command(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The options of `python -m training forecaster` for a run that has been made with them."""
+    out = tmp_path_factory.mktemp("forecaster")
+    options = {
+        "folder": folder,
+        "split": ["shop=50"],
+        "run": out / "run",
+        "models": out / "models",
+        "generated": 1,
+        "epochs": 1,
+        "steps": 1,
+        "batch_size": 4,
+        "units": 4,
+    }
+    train(**options)
+    return options
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": 2}, r"steps=1 \(received 2\)"),
+        ({"generated": 2}, r"generated=1 \(received 2\)"),
+        ({"dropout": 0.5}, r"dropout=0.15 \(received 0.5\)"),
+        ({"split": ["shop=40"]}, r"split={'shop': '50'} \(received {'shop': '40'}\)"),
+        ({"column": ["sales"]}, r"column=None \(received \['sales'\]\)"),
+        ({"folder": None}, r"data=1 files of [\d,]+ bytes, \w+ \(received generated\)"),
+    ],
+)
+def test_a_run_continues_with_its_own_options_and_data_only(
+    command: dict[str, Any], changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        train(**(command | changes), resume=True)
+
+
+def test_the_card_says_how_long_a_history_may_be(command: dict[str, Any]) -> None:
+    card = (command["models"] / "forecaster/1/assets.extra/model_card.md").read_text(encoding="utf-8")
+    assert "at most 1120 days" in card
+    assert "| scaled pinball loss |" in card
