@@ -1,7 +1,7 @@
 """Clips for the classifier: a folder of them or generated camera motion, batched and varied."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +58,13 @@ def load_over(folder: Path, split: str, count: int, *, cache: Path, seed: int = 
         raise ValueError(f"expected clips in the split {split!r} of {folder}. Received: none")
     made = camera_motion.clips_over(files, count, seed=seed, store=cache / split, workers=workers)
     return Videos(camera_motion.CLASSES, {split: made}, generated=True)
+
+
+def with_test(videos: Videos, name: str, others: Videos) -> Videos:
+    """Give `videos` the test clips of `others`, whose classes are the same, as a split of that name."""
+    if others.classes != videos.classes:
+        raise ValueError(f"expected clips of the classes {videos.classes}. Received: {others.classes}")
+    return replace(videos, splits={**videos.splits, name: others.splits["test"]})
 
 
 @dataclass(frozen=True)

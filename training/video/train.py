@@ -15,6 +15,7 @@ from training.video import data, model
 
 FOLDER = "Folder <split>/<class>/*.mp4|webm|avi|gif. Default: generated camera motion."
 START = "Folder of an earlier run: begin with its weights where they fit. Good for few clips."
+OVER = "For the card, without --data: measure the moves over single frames of the test clips in this folder, too."
 RUN = "Folder for checkpoint, logs, curves and decoded clips."
 
 
@@ -23,6 +24,7 @@ def train(
     run: Annotated[Path, typer.Option(help=RUN)] = Path("runs/video"),
     models: Annotated[Path, typer.Option(help="Folder that receives video/<version>.")] = Path("models"),
     clips: Annotated[int, typer.Option(min=10, help="Training clips to generate, without --data.")] = 4000,
+    over: Annotated[Path | None, typer.Option(help=OVER)] = None,
     mirror: Annotated[bool, typer.Option(help="The mirror image of a clip in --data is of its class.")] = False,
     epochs: Annotated[int, typer.Option(help="Epochs at most.")] = 10,
     batch_size: Annotated[int, typer.Option(help="Clips a step.")] = 32,
@@ -57,8 +59,13 @@ def train(
         },
     )
     expect_same_run(options)
+    if over and folder:
+        raise ValueError(f"expected either --data or --over. Received: {folder} and {over}")
     sizes = data.GENERATED | {"train": clips}
     videos = data.load(folder, cache=run / "clips", seed=seed, workers=workers, sizes=sizes)
+    if over:
+        real = data.load_over(over, "test", sizes["test"], cache=run / "clips" / "over", seed=seed, workers=workers)
+        videos = data.with_test(videos, f"the moves over frames of {over.name}", real)
     trained, report = fit(videos, options, dropout=dropout, mirror=mirror, start=start, compiled=compiled)
 
     from training.video.export import export  # brings TensorFlow

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from training.datasets.clip_store import Clips
-from training.video.data import Collate, Variation, load, load_over
+from training.video.data import Collate, Variation, Videos, load, load_over, with_test
 
 ONE = np.random.default_rng(0).integers(60, 190, (16, 112, 112, 3), dtype=np.uint8)
 
@@ -61,6 +61,19 @@ def test_moves_can_be_made_over_real_frames(shared_data: Path, tmp_path: Path) -
     assert made.labels.tolist() == [*range(10), 0]
     still, pan = made.frames[0].astype(int), made.frames[1].astype(int)
     assert np.abs(still[0] - still[-1]).mean() < np.abs(pan[0] - pan[-1]).mean()
+
+
+def test_other_clips_of_the_same_classes_may_be_tested_too() -> None:
+    own = Videos(("a", "b"), {"train": clips(2), "test": clips(2)}, generated=True)
+    real = Videos(("a", "b"), {"test": clips(1)}, generated=True)
+    both = with_test(own, "over frames of fight", real)
+    assert {split: len(found) for split, found in both.splits.items()} == {
+        "train": 2,
+        "test": 2,
+        "over frames of fight": 1,
+    }
+    with pytest.raises(ValueError, match="expected clips of the classes"):
+        with_test(own, "other", Videos(("c", "d"), {"test": clips(1)}, generated=True))
 
 
 def test_a_split_without_clips_is_refused(tmp_path: Path) -> None:

@@ -77,6 +77,17 @@ def test_a_run_continues_with_its_own_options_and_data_only(
     assert {path.name: path.stat().st_mtime_ns for path in (run / "clips").iterdir()} == clips
 
 
+def test_moves_over_frames_are_no_test_of_other_classes(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="either --data or --over"):
+        train(folder, over=folder, run=tmp_path)
+
+
+def test_the_shipped_card_says_what_over_writes() -> None:
+    root = Path(__file__).resolve().parents[3]
+    card = (root / "models" / "video" / "1" / "assets.extra" / "model_card.md").read_text(encoding="utf-8")
+    assert card.count("\n| the moves over frames of fight | ") == 2
+
+
 def test_evaluating_prints_every_class(
     version: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
