@@ -1,5 +1,6 @@
 """One server with two workers, asked on all its ports, in order: the last test kills a worker."""
 
+import io
 import os
 import re
 import signal
@@ -7,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import grpc
 import httpx
 import pytest
@@ -106,6 +108,34 @@ def test_metrics_add_up_over_workers(server: Server) -> None:
     for _ in range(16):
         ask_rest(server.rest)
     assert answered() == {before + 16}
+
+
+def test_what_is_refused_is_counted(server: Server) -> None:
+    def refused() -> float:
+        page = httpx.get(f"{server.http}/metrics", timeout=30).text
+        found = re.search(r'requests_total\{code="INVALID_ARGUMENT",model="forecaster"\} ([\d.]+)', page)
+        return float(found[1]) if found else 0.0
+
+    before = refused()
+    for path in ("/forecast", "/v1/models/forecaster:predict", "/v2/models/forecaster/infer"):
+        assert httpx.post(f"{server.http}{path}", content=b"{", timeout=30).status_code == 400
+    assert refused() == before + 3
+
+
+def test_nobody_works_for_a_caller_of_the_typed_api_who_has_hung_up(server: Server) -> None:
+    clip = io.BytesIO()
+    with av.open(clip, "w", format="avi") as container:
+        stream = container.add_stream("mjpeg", rate=10, width=64, height=48, pix_fmt="yuvj420p")
+        for _ in range(2):
+            container.mux(stream.encode(av.VideoFrame(64, 48, "yuvj420p")))
+        container.mux(stream.encode())
+    files = {"video": clip.getvalue()}
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{server.http}/classify_video", files=files, timeout=httpx.Timeout(30, read=3))
+    limit = time.monotonic() + 20
+    while 'code="CANCELLED",model="video"} 1.0' not in httpx.get(f"{server.http}/metrics", timeout=30).text:
+        assert time.monotonic() < limit
+        time.sleep(0.2)
 
 
 def test_the_log_says_what_is_served_where(server: Server) -> None:

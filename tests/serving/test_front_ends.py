@@ -284,7 +284,7 @@ async def test_bad_requests_are_refused_alike(ask, model, inputs, options, code,
 
 
 async def test_status_and_metadata_agree(served):
-    channel, client = served
+    channel, client, _ = served
     request = get_model_status_pb2.GetModelStatusRequest()
     request.model_spec.name = "affine"
     (status,) = (await model_service_pb2_grpc.ModelServiceStub(channel).GetModelStatus(request)).model_version_status
