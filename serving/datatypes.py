@@ -50,6 +50,7 @@ DATA_TYPES = (
 BY_NAME = {kind.name: kind for kind in DATA_TYPES}
 BY_TF_NUMBER = {kind.tf_number: kind for kind in DATA_TYPES}
 BY_OIP_NAME = {kind.oip_name: kind for kind in DATA_TYPES if kind.oip_name is not None}
+_MAX_ELEMENTS = 2**58  # times 16 bytes is what numpy can address
 _BY_DTYPE = {kind.dtype: kind for kind in DATA_TYPES}
 
 
@@ -64,11 +65,17 @@ def data_type_of(name: str, array: np.ndarray) -> DataType:
 def element_count(name: str, shape: Sequence[int]) -> int:
     """How many elements a shape off the wire asks for; nothing is allocated.
 
-    Raises InvalidInput for negative dimensions, and for more dimensions than any model has: multiplying
-    a million of them would itself be an attack.
+    Raises InvalidInput for negative dimensions, for sizes that no memory holds (beside a zero, too: numpy overflows
+    there all the same), and for more dimensions than any model has: multiplying a million of them would itself be
+    an attack.
     """
     if len(shape) > MAX_RANK:
         raise InvalidInput(f"input {name!r}: expected at most {MAX_RANK} dimensions, got {len(shape)}")
+    # Each for itself first: a number of thousands of digits can be neither multiplied nor shown.
+    if any(abs(size) > _MAX_ELEMENTS for size in shape):
+        raise InvalidInput(f"input {name!r}: expected dimensions of at most {_MAX_ELEMENTS}, got a larger one")
     if any(size < 0 for size in shape):
         raise InvalidInput(f"input {name!r}: expected dimensions of 0 or more, got shape {list(shape)}")
+    if math.prod(max(size, 1) for size in shape) > _MAX_ELEMENTS:
+        raise InvalidInput(f"input {name!r}: expected a shape of at most {_MAX_ELEMENTS} elements, got {list(shape)}")
     return math.prod(shape)

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-WORKER_BYTES = 1 << 30
+WORKER_BYTES = 2 << 30
 """What a worker with TensorFlow and a few small models keeps resident, rounded up."""
 
 _CGROUP = Path("/sys/fs/cgroup")

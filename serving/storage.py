@@ -7,24 +7,21 @@ from pathlib import Path
 Fingerprint = frozenset[tuple[str, int, int]]
 """(relative path, size, time of change in nanoseconds) of every file: equal twice means that nothing moved."""
 
+_MOST = 2**63 - 1  # what the protocols' version fields hold
 _GRAPHS = ("saved_model.pb", "saved_model.pbtxt")
 
 
 def models_in(base: Path) -> Mapping[str, Path]:
     """The folders of `base` by name; hidden ones are not models."""
-    if not base.is_dir():
-        return {}
-    return {entry.name: entry for entry in base.iterdir() if entry.is_dir() and not entry.name.startswith(".")}
+    return {entry.name: entry for entry in _entries(base) if not entry.name.startswith(".") and entry.is_dir()}
 
 
 def versions_in(folder: Path) -> Mapping[int, Path]:
-    """The version directories of a model that hold a graph, by number."""
-    if not folder.is_dir():
-        return {}
+    """The version directories of a model that hold a graph, by number; what cannot be read is not there."""
     return {
         int(entry.name): entry
-        for entry in folder.iterdir()
-        if entry.name.isascii() and entry.name.isdigit() and any((entry / graph).is_file() for graph in _GRAPHS)
+        for entry in _entries(folder)
+        if entry.name.isascii() and entry.name.isdigit() and int(entry.name) <= _MOST and _has_graph(entry)
     }
 
 
@@ -42,7 +39,23 @@ def fingerprint(path: Path) -> Fingerprint:
             file = os.path.join(folder, name)
             try:
                 status = os.stat(file)
-            except FileNotFoundError:
-                continue  # gone between the listing and the look: the next look differs anyway
-            found.add((os.path.relpath(file, path), status.st_size, status.st_mtime_ns))
+            except OSError:
+                # Gone between the listing and the look, or a link into nothing: if a load minds, it will say so.
+                found.add((os.path.relpath(file, path), -1, 0))
+            else:
+                found.add((os.path.relpath(file, path), status.st_size, status.st_mtime_ns))
     return frozenset(found)
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _has_graph(version: Path) -> bool:
+    try:
+        return any((version / graph).is_file() for graph in _GRAPHS)
+    except OSError:
+        return False

@@ -11,6 +11,7 @@ from serving.engine import Engine, InferRequest
 from serving.errors import InvalidInput
 from serving.grpc.calls import Counted, Methods
 from serving.grpc.oip_tensors import decode_inputs, encode, has_typed_field
+from serving.offload import sized
 from serving.signature import DEFAULT_SIGNATURE, TensorSpec
 
 SERVICE = service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
@@ -66,7 +67,7 @@ class InferenceService:
             decoded = InferRequest(
                 model=request.model_name,
                 version=oip.version_number(request.model_version),
-                inputs=decode_inputs(request.inputs, request.raw_input_contents),
+                inputs=await sized(request.ByteSize(), decode_inputs, request.inputs, request.raw_input_contents),
                 signature=_signature_name(request),
                 outputs=tuple(output.name for output in request.outputs),
                 deadline=deadline,

@@ -48,7 +48,7 @@ def decode_inputs(tensors: Sequence[Any], raw: Sequence[bytes]) -> dict[str, np.
             )
         shape = list(tensor.shape)
         count = element_count(name, shape)
-        flat = _from_raw(name, raw[index], kind, count) if raw else _from_contents(name, tensor, kind)
+        flat = _from_raw(name, raw[index], kind, count) if raw else _from_contents(name, tensor, kind, count)
         if len(flat) != count:
             raise InvalidInput(f"input {name!r}: expected {count} values for shape {shape}, got {len(flat)}")
         arrays[name] = flat.reshape(shape)
@@ -73,7 +73,7 @@ def has_typed_field(name: str, array: np.ndarray) -> bool:
 
 def _from_raw(name: str, content: bytes, kind: DataType, count: int) -> np.ndarray:
     if kind.name == "string":
-        return _strings(name, content)
+        return _strings(name, content, count)
     if len(content) != count * kind.dtype.itemsize:
         raise InvalidInput(
             f"input {name!r}: expected {count * kind.dtype.itemsize} raw bytes for {count} values of "
@@ -88,10 +88,12 @@ def _to_raw(array: np.ndarray, kind: DataType) -> bytes:
     return array.tobytes()
 
 
-def _strings(name: str, content: bytes) -> np.ndarray:
-    values = []
+def _strings(name: str, content: bytes, count: int) -> np.ndarray:
+    values: list[bytes] = []
     position = 0
     while position < len(content):
+        if len(values) == count:
+            raise InvalidInput(f"input {name!r}: expected {count} strings, got more")
         start = position + _LENGTH.size
         if start > len(content):
             raise InvalidInput(f"input {name!r}: expected a length of 4 bytes at byte {position}, got the end")
@@ -103,7 +105,7 @@ def _strings(name: str, content: bytes) -> np.ndarray:
     return np.array(values, dtype=object)
 
 
-def _from_contents(name: str, tensor: Any, kind: DataType) -> np.ndarray:
+def _from_contents(name: str, tensor: Any, kind: DataType, count: int) -> np.ndarray:
     field_name = _FIELD.get(tensor.datatype)
     if field_name is None:
         raise InvalidInput(f"input {name!r}: expected {tensor.datatype} values in raw_input_contents")
@@ -113,6 +115,8 @@ def _from_contents(name: str, tensor: Any, kind: DataType) -> np.ndarray:
                 f"input {name!r}: expected {tensor.datatype} values in {field_name}, got some in {field.name}"
             )
     values = getattr(tensor.contents, field_name)
+    if len(values) != count:
+        raise InvalidInput(f"input {name!r}: expected {count} values for its shape, got {len(values)}")
     if kind.name == "string":
         return np.array(list(values), dtype=object)
     if field_name in ("int_contents", "uint_contents"):

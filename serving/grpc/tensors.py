@@ -81,11 +81,12 @@ def _decode(name: str, tensor: Any, max_repeated_bytes: int) -> tuple[np.ndarray
     count = element_count(name, shape)
     if tensor.tensor_content:
         return _from_content(name, tensor.tensor_content, kind, shape, count), 0
-    values = _values(name, tensor, kind)
-    if len(values) > count:
+    given = len(getattr(tensor, _FIELD[kind.name])) // (2 if kind.name in _PARTS else 1)
+    if given > count:  # before they are read: a message can hold millions
         raise InvalidInput(
-            f"input {name!r}: expected {count} values for shape {shape}, got {len(values)} in {_FIELD[kind.name]}"
+            f"input {name!r}: expected {count} values for shape {shape}, got {given} in {_FIELD[kind.name]}"
         )
+    values = _values(name, tensor, kind)
     if len(values) == count:
         return values.reshape(shape), 0
     nbytes = count * kind.dtype.itemsize

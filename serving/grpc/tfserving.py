@@ -11,6 +11,7 @@ from serving.engine import Engine, InferRequest
 from serving.errors import InvalidInput
 from serving.grpc.calls import Counted, Methods
 from serving.grpc.tensors import decode_inputs, encode
+from serving.offload import sized
 from serving.signature import DEFAULT_SIGNATURE, Signature, TensorSpec
 
 PREDICTION_SERVICE = prediction_service.DESCRIPTOR.services_by_name["PredictionService"].full_name
@@ -36,7 +37,7 @@ class PredictionService:
                 version=version,
                 label=label,
                 signature=request.model_spec.signature_name or DEFAULT_SIGNATURE,
-                inputs=decode_inputs(request.inputs, self._max_message_bytes),
+                inputs=await sized(request.ByteSize(), decode_inputs, request.inputs, self._max_message_bytes),
                 outputs=tuple(request.output_filter),
                 deadline=deadline,
             )

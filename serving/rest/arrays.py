@@ -163,7 +163,9 @@ def _fits(item: Any, dtype: np.dtype) -> bool:
         return False
     if dtype.kind in "iu":
         return bool(np.iinfo(dtype).min <= item <= np.iinfo(dtype).max)
-    return dtype.kind != "f" or not math.isfinite(item) or abs(item) <= float(np.finfo(dtype).max)
+    if dtype.kind != "f" or (type(item) is float and not math.isfinite(item)):
+        return True
+    return bool(abs(item) <= float(np.finfo(dtype).max))
 
 
 def _quote(value: Any) -> str:

@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from serving.errors import FailedPrecondition
+from serving.signature import DEFAULT_SIGNATURE
 
 _MOST_RECORDS = 1000  # TF Serving's own limit
 _HEADER = struct.Struct("<Q")
@@ -32,7 +33,7 @@ def _predictions(file: Path) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
         log = PredictionLog.FromString(record)
         if log.WhichOneof("log_type") == "predict_log":
             request = log.predict_log.request
-            name = request.model_spec.signature_name or "serving_default"
+            name = request.model_spec.signature_name or DEFAULT_SIGNATURE
             yield name, {key: tf.make_ndarray(tensor) for key, tensor in request.inputs.items()}
 
 

@@ -123,6 +123,8 @@ async def test_every_datatype_goes_both_ways(client, sample):
         (INFER, body(data=[1, 2, 3, None]), 400, "got null in it"),
         (INFER, body(data=[[1], [2, 3]]), 400, "unequal lengths"),
         (INFER, body(shape=[0, 2], data=[]), 400, "x"),
+        (INFER, body(shape=[0, 2**62, 3], data=[]), 400, "got a larger one"),
+        (INFER, body(shape=[0, 2**50, 2**50], data=[]), 400, "expected a shape of at most"),
     ],
 )
 async def test_bad_requests_say_what_was_expected(client, path, request_, status, complaint):
