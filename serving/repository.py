@@ -216,6 +216,7 @@ class Repository:
 
     async def _try(self, name: str, model: _Model, version: int, path: Path) -> bool:
         model.statuses[version] = VersionStatus(version, State.LOADING)
+        _log.info("loading version %d of %s", version, name)
         loop = asyncio.get_running_loop()
         began = time.monotonic()
         servable = None

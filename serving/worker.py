@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # What is kept of the grace period for ending the process itself.
 _MARGIN_SECONDS = 1.0
+# How long the ports stay open after readiness went false.
+_LINGER_SECONDS = 0.5
 _OBSERVE_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 
@@ -75,7 +77,10 @@ class Worker:
             task.cancel()
         await asyncio.wait(self._background)
         if self._serving:
-            await asyncio.gather(self._grpc.drain(grace), self._http.drain(grace))
+            # Connections that wait in the sockets' queues would be reset if those closed now.
+            linger = min(_LINGER_SECONDS, grace / 4)
+            await asyncio.sleep(linger)
+            await asyncio.gather(self._grpc.drain(grace - linger), self._http.drain(grace - linger))
 
     async def close(self) -> None:
         """Unloads the models; nothing may ask for an answer any more."""
