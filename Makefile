@@ -78,5 +78,5 @@ $(TRAINING): | $(PY)
 
 $(ALL): | $(PY)
 	@echo "Installing everything (once)"
-	@$(INSTALL) --editable '.[serving,training,loadtests,dev]' --editable clients/python
+	@$(INSTALL) --editable '.[serving,training,loadtests,remote,dev]' --editable clients/python
 	@touch $@ $(SERVING) $(TRAINING)
