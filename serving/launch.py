@@ -60,6 +60,6 @@ def _link(packed: Iterable[tuple[str, int, Path]], base: Path) -> bool:
 def _check_models(settings: Settings) -> None:
     setting, directory = "models", settings.models
     if settings.model_base_path is not None:
-        setting, directory = "model_base_path", settings.model_base_path
+        setting, directory = "model_base_path", Path(settings.model_base_path)
     if not directory.is_dir():
         raise SettingsError(f"{setting}: expected a directory. Received: {str(directory)!r}")

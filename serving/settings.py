@@ -50,11 +50,20 @@ class Settings(BaseSettings):
         Path("models"),
         description="Directory that holds a directory for each model: <name>/<version>/saved_model.pb.",
     )
-    model_base_path: Path | None = Field(
+    model_base_path: str | None = Field(
         None,
-        description="One model's own directory of versions, as TF Serving takes it; instead of --models.",
+        description="One model's own directory of versions, or its URL, as TF Serving takes it; instead of --models.",
     )
     model_name: str = Field("default", min_length=1, description="The name of the model in --model_base_path.")
+    model_config_file: Path | None = Field(
+        None, description="TF Serving's ModelServerConfig in its text form, with any number of models."
+    )
+    model_config_file_poll_wait_seconds: float = Field(
+        0, description="Time between looks at --model_config_file; 0 reads it once, at the start."
+    )
+    model_cache_directory: Path | None = Field(
+        None, description="Where copies of remote models are kept; by default a directory that goes with the server."
+    )
     host: Annotated[str, AfterValidator(_address)] = Field(
         "0.0.0.0", description="IP address to listen on, for all three ports."
     )
@@ -91,12 +100,69 @@ class Settings(BaseSettings):
     file_system_poll_wait_seconds: float = Field(
         1, ge=0, description="Time between looks for new versions; 0 looks once, at the start."
     )
+    servables_vanish: bool = Field(
+        False, description="Unload a version whose directory has gone, as TF Serving does; else it goes on serving."
+    )
+    unload_before_load: bool = Field(
+        False, description="Unload the old version before the new one loads, where memory is too short for both."
+    )
+    max_num_load_retries: int = Field(
+        5, ge=0, description="How often a load that failed for outside reasons is tried again."
+    )
+    load_retry_interval_micros: int = Field(
+        60_000_000, description="Time between these tries, in microseconds; 0 or less does not wait."
+    )
+    num_load_threads: int = Field(
+        0, ge=0, description="How many versions a worker loads at once; 0 for one a core, two at least."
+    )
+    num_unload_threads: int = Field(
+        0, ge=0, description="How many versions a worker unloads at once; 0 for one a core, two at least."
+    )
+    allow_version_labels_for_unavailable_models: bool = Field(
+        False, description="Let labels name versions that are not loaded yet."
+    )
+    allow_model_control: bool = Field(
+        False, description="Let callers load and unload models by name, as Triton's clients do."
+    )
+    enable_model_warmup: bool = Field(
+        True, description="Replay a version's assets.extra/tf_serving_warmup_requests before it serves."
+    )
     enable_batching: bool = Field(
         False, description="Batch requests for models without batching parameters of their own, too."
+    )
+    batching_parameters_file: Path | None = Field(
+        None, description="TF Serving's BatchingParameters in their text form, for all of these models."
+    )
+    max_sequences: int = Field(1024, ge=1, description="How many sequences of requests a worker keeps the state of.")
+    max_sequence_idle_seconds: float = Field(
+        60, gt=0, description="How long a sequence is kept that no request comes for."
     )
     xla: bool = Field(True, description="Compile models with XLA where their operations allow it.")
     tensorflow_intra_op_parallelism: int = Field(
         0, ge=0, description="Threads for one call of a model; 0 shares the cores out among the workers."
+    )
+    tensorflow_inter_op_parallelism: int = Field(
+        0, ge=0, description="Operations of one call that may run at once; 0 leaves it to the server."
+    )
+    tensorflow_session_parallelism: int = Field(0, ge=0, description="Both of these at once, as TF Serving takes it.")
+    rest_api_timeout_in_ms: int | None = Field(
+        None, description="How long a request over REST may take; by default as long as any other."
+    )
+    grpc_socket_path: str | None = Field(None, description="Unix socket that serves gRPC beside --port.")
+    grpc_channel_arguments: str = Field(
+        "", description="Arguments of the gRPC server: grpc.max_connection_age_ms=2000,name=value."
+    )
+    grpc_max_threads: int | None = Field(
+        None, ge=1, description="Threads that read and write gRPC messages in TF Serving; here one event loop does."
+    )
+    ssl_config_file: Path | None = Field(
+        None, description="TF Serving's SSLConfig in its text form: keys and certificates for gRPC over TLS."
+    )
+    monitoring_config_file: Path | None = Field(
+        None, description="TF Serving's MonitoringConfig in its text form: whether and where metrics are shown."
+    )
+    run_directory: Path | None = Field(
+        None, description="Where workers meet; by default a new directory that goes with the server."
     )
     metrics_directory: Path | None = Field(
         None, description="Where workers put what they count; by default a new directory that goes with the server."

@@ -39,7 +39,7 @@ class Worker:
         self._metrics = process_metrics()
         base: Path | dict[str, Path] = settings.models
         if settings.model_base_path is not None:
-            base = {settings.model_name: settings.model_base_path}
+            base = {settings.model_name: Path(settings.model_base_path)}
         self._repository = Repository(
             base,
             self._load,

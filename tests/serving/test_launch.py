@@ -40,7 +40,7 @@ def test_settings_win_over_the_models_of_a_bento(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_is_not_there_is_named_and_the_ports_are_free_again(tmp_path: Path) -> None:
-    settings = Settings(host="127.0.0.1", model_base_path=tmp_path / "nothing", **_free_ports())
+    settings = Settings(host="127.0.0.1", model_base_path=str(tmp_path / "nothing"), **_free_ports())
     with pytest.raises(SettingsError, match=r"model_base_path: expected a directory. Received: '.*nothing'"):
         launch.prepare(settings, None, [])
     ports.check("127.0.0.1", settings.port, "port")
