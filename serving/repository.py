@@ -7,6 +7,7 @@ has and its memory is given back. A version that fails to load changes nothing, 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -264,10 +265,11 @@ class Repository:
 
 def _scan(base: Path | Mapping[str, Path]) -> dict[str, _Versions]:
     folders = base if isinstance(base, Mapping) else models_in(base)
-    return {
-        name: {version: (path, fingerprint(path)) for version, path in versions_in(folder).items()}
-        for name, folder in folders.items()
-    }
+    found: dict[str, _Versions] = {}
+    for name, folder in folders.items():
+        with contextlib.suppress(OSError):  # it may come back
+            found[name] = {version: (path, fingerprint(path)) for version, path in versions_in(folder).items()}
+    return found
 
 
 def _asked(name: str, version: int | None, label: str | None) -> str:

@@ -1,8 +1,11 @@
-"""What lies in a model directory: `<name>/<integer version>/saved_model.pb`, and whether it has come to rest."""
+"""Where a model's versions lie: `<integer version>/saved_model.pb`, and whether each has come to rest."""
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
+
+from serving.errors import FailedPrecondition, Unavailable
 
 Fingerprint = frozenset[tuple[str, int, int]]
 """(relative path, size, time of change in nanoseconds) of every file: equal twice means that nothing moved."""
@@ -11,16 +14,69 @@ _MOST = 2**63 - 1  # what the protocols' version fields hold
 _GRAPHS = ("saved_model.pb", "saved_model.pbtxt")
 
 
+class Store(Protocol):
+    """One model's versions, wherever they lie. Every method blocks, and one thread at a time calls it."""
+
+    def versions(self) -> Mapping[int, Fingerprint]:
+        """A cheap listing of the versions that hold a graph; raises OSError or Unavailable where there is none."""
+
+    def fetch(self, version: int) -> Path:
+        """A local directory that holds the whole version, verified.
+
+        Raises Unavailable for reasons that may pass, FailedPrecondition for others.
+        """
+
+    def drop(self, version: int) -> None:
+        """Gives back what `fetch` took, once nothing reads the directory."""
+
+
+class LocalStore:
+    """Versions in a directory of this machine, served from where they lie."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def versions(self) -> Mapping[int, Fingerprint]:
+        return {version: fingerprint(path) for version, path in versions_in(self._folder).items()}
+
+    def fetch(self, version: int) -> Path:
+        try:
+            found = versions_in(self._folder)
+        except OSError as error:
+            raise Unavailable(f"the model's directory cannot be read: {error.strerror}") from error
+        if version not in found:
+            raise FailedPrecondition(f"version {version} has gone from its directory")
+        return found[version]
+
+    def drop(self, version: int) -> None:
+        """Nothing was taken."""
+
+
+def open_store(base_path: str, cache: Path | None) -> Store:  # noqa: ARG001
+    """The store of a model.
+
+    base_path: a directory, or an fsspec URL such as s3://bucket/models/name.
+    cache: where copies of remote versions go; None for a temporary directory.
+    Raises ValueError for a kind of URL that cannot be served.
+    """
+    scheme, separator, rest = base_path.partition("://")
+    if not separator:
+        return LocalStore(Path(base_path))
+    if scheme == "file":
+        return LocalStore(Path(rest))
+    raise ValueError(f"expected a directory or a file:// URL; received: {base_path[:200]!r}")
+
+
 def models_in(base: Path) -> Mapping[str, Path]:
-    """The folders of `base` by name; hidden ones are not models."""
-    return {entry.name: entry for entry in _entries(base) if not entry.name.startswith(".") and entry.is_dir()}
+    """The folders of `base` by name; hidden and temporary ones are not models. Raises OSError where there is none."""
+    return {entry.name: entry for entry in sorted(base.iterdir()) if _is_model(entry)}
 
 
 def versions_in(folder: Path) -> Mapping[int, Path]:
-    """The version directories of a model that hold a graph, by number; what cannot be read is not there."""
+    """The version directories of a model that hold a graph, by number; raises OSError where there is no folder."""
     return {
         int(entry.name): entry
-        for entry in _entries(folder)
+        for entry in sorted(folder.iterdir())
         if entry.name.isascii() and entry.name.isdigit() and int(entry.name) <= _MOST and _has_graph(entry)
     }
 
@@ -47,11 +103,8 @@ def fingerprint(path: Path) -> Fingerprint:
     return frozenset(found)
 
 
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.iterdir())
-    except OSError:
-        return []
+def _is_model(entry: Path) -> bool:
+    return not entry.name.startswith(".") and not entry.name.endswith(".tmp") and entry.is_dir()
 
 
 def _has_graph(version: Path) -> bool:

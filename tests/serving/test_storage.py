@@ -2,7 +2,10 @@
 
 import os
 
-from serving.storage import fingerprint, models_in, versions_in
+import pytest
+
+from serving.errors import FailedPrecondition, Unavailable
+from serving.storage import LocalStore, fingerprint, models_in, open_store, versions_in
 
 
 def version(base, model, name):
@@ -29,7 +32,40 @@ def test_a_link_in_circles_is_part_of_the_look_and_not_its_end(tmp_path):
     assert list(versions_in(tmp_path / "m")) == [1]
 
 
-def test_what_is_not_there_or_no_folder_has_no_versions(tmp_path):
+def test_copies_in_the_making_are_no_models(tmp_path):
+    for name in ("m", "m.tmp", ".m"):
+        version(tmp_path, name, "1")
+    (tmp_path / "notes").write_text("x")
+    assert list(models_in(tmp_path)) == ["m"]
+
+
+def test_no_directory_is_not_an_empty_one(tmp_path):
     (tmp_path / "file").write_text("x")
-    assert versions_in(tmp_path / "file") == {}
-    assert models_in(tmp_path / "nowhere") == {}
+    for folder in (tmp_path / "file", tmp_path / "nowhere"):
+        with pytest.raises(OSError, match=folder.name):
+            versions_in(folder)
+        with pytest.raises(OSError, match=folder.name):
+            models_in(folder)
+
+
+def test_a_local_store_serves_versions_from_where_they_lie(tmp_path):
+    path = version(tmp_path, "m", "3")
+    for base in (str(tmp_path / "m"), f"file://{tmp_path / 'm'}"):
+        store = open_store(base, None)
+        assert store.versions() == {3: fingerprint(path)}
+        assert store.fetch(3) == path
+        store.drop(3)
+        assert path.is_dir()
+
+
+def test_what_cannot_be_fetched_says_whether_it_may_come_back(tmp_path):
+    version(tmp_path, "m", "3")
+    with pytest.raises(FailedPrecondition, match="version 4 has gone"):
+        LocalStore(tmp_path / "m").fetch(4)
+    with pytest.raises(Unavailable, match="cannot be read: No such file"):
+        LocalStore(tmp_path / "other").fetch(3)
+
+
+def test_a_url_of_another_kind_is_refused():
+    with pytest.raises(ValueError, match="received: 'gopher://models/m'"):
+        open_store("gopher://models/m", None)
