@@ -13,6 +13,7 @@ Each class has one canonical code; a front end translates the code once into its
 Messages say what was expected and what was received. They go to callers as they are: no paths, no stacks.
 """
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import ClassVar
 
@@ -85,3 +86,14 @@ class Internal(ServingError):
     """The model itself failed on an input that its signature allows."""
 
     code = Code.INTERNAL
+
+
+_CLASSES: Mapping[Code, type[ServingError]] = {
+    kind.code: kind
+    for kind in (InvalidInput, NotFound, FailedPrecondition, Overloaded, DeadlineExceeded, Unavailable, Internal)
+}
+
+
+def error_of(code: Code, message: str) -> ServingError:
+    """The error of a code, as another process reported it."""
+    return _CLASSES.get(code, Internal)(message)

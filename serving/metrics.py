@@ -1,6 +1,5 @@
 """What the server counts, as Prometheus metrics that add up across workers."""
 
-import os
 from functools import cache
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 
 from serving.batching import BatchReport
 from serving.errors import Code
+from serving.processes import is_alive
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -82,15 +82,5 @@ def forget_dead_workers(directory: Path) -> None:
     directory: where all workers of this server keep their metrics.
     """
     for file in directory.glob("gauge_live*_*.db"):
-        if not _is_alive(int(file.stem.rpartition("_")[2])):
+        if not is_alive(int(file.stem.rpartition("_")[2])):
             file.unlink(missing_ok=True)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

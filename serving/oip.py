@@ -2,6 +2,7 @@
 
 from importlib import metadata as packages
 
+from serving.control import Control
 from serving.engine import Engine
 from serving.errors import FailedPrecondition, InvalidInput
 from serving.repository import State
@@ -42,5 +43,5 @@ def signature_of(engine: Engine, model: str, version: int | None) -> Signature:
     return signatures[DEFAULT_SIGNATURE]
 
 
-def available_versions(engine: Engine, model: str) -> list[str]:
-    return [str(status.version) for status in engine.status(model) if status.state is State.AVAILABLE]
+async def available_versions(control: Control, model: str) -> list[str]:
+    return [str(status.version) for status in await control.status(model) if status.state is State.AVAILABLE]

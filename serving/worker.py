@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from serving import machine, ports
+from serving.control import Control
 from serving.engine import Engine
 from serving.http_server import HttpServer
 from serving.metrics import forget_dead_workers, process_metrics
@@ -53,8 +54,10 @@ class Worker:
             answered=self._metrics.answered,
             refused=self._metrics.refused,
         )
+        self._control = Control(self._repository)
         self.rest = build_app(
             self.engine,
+            self._control,
             max_message_bytes=settings.max_message_bytes,
             body_timeout=settings.request_timeout_seconds,
         )
@@ -98,6 +101,7 @@ class Worker:
 
             self._grpc = Server(
                 self.engine,
+                self._control,
                 addresses=[_address(settings.host, settings.port)],
                 max_message_bytes=settings.max_message_bytes,
                 max_concurrent_requests=settings.max_concurrent_requests,

@@ -6,6 +6,7 @@ from typing import Any
 from tritonclient.grpc import service_pb2
 
 from serving import oip
+from serving.control import Control
 from serving.datatypes import BY_NAME
 from serving.engine import Engine, InferRequest
 from serving.errors import InvalidInput
@@ -20,8 +21,9 @@ SERVICE = service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_n
 class InferenceService:
     """Live, ready and metadata of server and models, and ModelInfer."""
 
-    def __init__(self, engine: Engine, *, ready: Callable[[], bool]) -> None:
+    def __init__(self, engine: Engine, control: Control, *, ready: Callable[[], bool]) -> None:
         self._engine = engine
+        self._control = control
         self._ready = ready
         self.methods: Methods = {
             "ServerLive": self.server_live,
@@ -51,7 +53,7 @@ class InferenceService:
         signature = oip.signature_of(self._engine, request.name, oip.version_number(request.version))
         response = service_pb2.ModelMetadataResponse(
             name=request.name,
-            versions=oip.available_versions(self._engine, request.name),
+            versions=await oip.available_versions(self._control, request.name),
             platform=oip.PLATFORM,
         )
         for name, spec in signature.inputs.items():

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import grpc
 from grpc_reflection.v1alpha import reflection
 
+from serving.control import Control
 from serving.engine import Engine
 from serving.grpc import health, oip, tfserving
 from serving.grpc.calls import Methods, service_handler
@@ -23,6 +24,7 @@ class Server:
     def __init__(
         self,
         engine: Engine,
+        control: Control,
         *,
         addresses: Sequence[str],
         max_message_bytes: int = MAX_MESSAGE_BYTES,
@@ -30,6 +32,7 @@ class Server:
         reuse_port: bool = False,
     ) -> None:
         self._engine = engine
+        self._control = control
         self._addresses = addresses
         self._max_message_bytes = max_message_bytes
         self._max_concurrent_requests = max_concurrent_requests
@@ -50,8 +53,8 @@ class Server:
             tfserving.PREDICTION_SERVICE: tfserving.PredictionService(
                 self._engine, max_message_bytes=self._max_message_bytes
             ).methods,
-            tfserving.MODEL_SERVICE: tfserving.ModelService(self._engine).methods,
-            oip.SERVICE: oip.InferenceService(self._engine, ready=self.ready).methods,
+            tfserving.MODEL_SERVICE: tfserving.ModelService(self._control).methods,
+            oip.SERVICE: oip.InferenceService(self._engine, self._control, ready=self.ready).methods,
         }
         self._health = health.Health(self.ready, services)
         services[health.SERVICE] = self._health.methods

@@ -6,6 +6,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 from tensorflow_serving.apis import model_service_pb2 as model_service
 from tensorflow_serving.apis import prediction_service_pb2 as prediction_service
 
+from serving.control import Control
 from serving.datatypes import BY_NAME
 from serving.engine import Engine, InferRequest
 from serving.errors import InvalidInput
@@ -66,13 +67,13 @@ class PredictionService:
 class ModelService:
     """GetModelStatus."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, control: Control) -> None:
+        self._control = control
         self.methods = {"GetModelStatus": self.get_model_status}
 
     async def get_model_status(self, request: Any, _: float | None) -> Any:
         response = get_model_status_pb2.GetModelStatusResponse()
-        for status in self._engine.status(*_addressed(request.model_spec)):
+        for status in await self._control.status(*_addressed(request.model_spec)):
             entry = response.model_version_status.add(version=status.version, state=status.state.value)
             entry.status.error_code = status.code.value
             entry.status.error_message = status.message

@@ -6,6 +6,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from serving.control import Control
 from serving.engine import Engine
 from serving.limits import MAX_MESSAGE_BYTES, REQUEST_TIMEOUT_SECONDS
 from serving.rest.endpoint import Endpoint, Handler
@@ -29,7 +30,11 @@ _LABEL = "/labels/{label:servable}"
 
 
 def build_app(
-    engine: Engine, *, max_message_bytes: int = MAX_MESSAGE_BYTES, body_timeout: float = REQUEST_TIMEOUT_SECONDS
+    engine: Engine,
+    control: Control,
+    *,
+    max_message_bytes: int = MAX_MESSAGE_BYTES,
+    body_timeout: float = REQUEST_TIMEOUT_SECONDS,
 ) -> ASGIApp:
     """The app; it needs no lifespan.
 
@@ -47,8 +52,8 @@ def build_app(
         )
         return Route(path, endpoint, methods=["POST"])
 
-    v1 = TensorFlowServing(engine)
-    v2 = OpenInference(engine)
+    v1 = TensorFlowServing(engine, control)
+    v2 = OpenInference(engine, control)
     routes = []
     for which in ("", _VERSION, _LABEL):
         routes += [

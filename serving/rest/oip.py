@@ -8,6 +8,7 @@ import orjson
 from starlette.responses import Response
 
 from serving import oip
+from serving.control import Control
 from serving.datatypes import BY_NAME, BY_OIP_NAME, data_type_of, element_count
 from serving.engine import Engine, InferRequest, InferResult
 from serving.errors import InvalidInput
@@ -24,8 +25,9 @@ _WORDS: Mapping[type, str] = {str: "a string", list: "a list", dict: "an object"
 class OpenInference:
     """The handlers; each takes model and version from the path where it is about a model."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, control: Control) -> None:
         self._engine = engine
+        self._control = control
 
     async def server_metadata(self, _: Call) -> Response:
         return _json(
@@ -48,7 +50,7 @@ class OpenInference:
             orjson.dumps(
                 {
                     "name": model,
-                    "versions": oip.available_versions(self._engine, model),
+                    "versions": await oip.available_versions(self._control, model),
                     "platform": oip.PLATFORM,
                     "inputs": [_described(spec) for spec in signature.inputs.values()],
                     "outputs": [_described(spec) for spec in signature.outputs.values()],

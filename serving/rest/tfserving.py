@@ -8,6 +8,7 @@ import numpy as np
 import orjson
 from starlette.responses import Response
 
+from serving.control import Control
 from serving.datatypes import BY_NAME
 from serving.engine import Engine, InferRequest
 from serving.errors import InvalidInput
@@ -24,8 +25,9 @@ _FIELDS = frozenset({"signature_name", "instances", "inputs"})
 class TensorFlowServing:
     """The handlers; each takes the model from the path, with a version, a label or neither."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, control: Control) -> None:
         self._engine = engine
+        self._control = control
 
     async def predict(self, call: Call) -> Response:
         with self._engine.refusals(call.path["model"]):
@@ -54,7 +56,7 @@ class TensorFlowServing:
         return request, rows
 
     async def status(self, call: Call) -> Response:
-        statuses = self._engine.status(*_addressed(call.path))
+        statuses = await self._control.status(*_addressed(call.path))
         return _json_of(
             {
                 "model_version_status": [

@@ -72,6 +72,7 @@ class ToyEngine:
     """
 
     def __init__(self):
+        self.control = ToyControl(self)
         self.reset()
 
     def reset(self):
@@ -155,6 +156,16 @@ class ToyEngine:
             check_input(signature.inputs[name], array)
             if array.ndim and not len(array):
                 raise InvalidInput(f"input {name!r}: expected a batch of at least one, got none")
+
+
+class ToyControl:
+    """The states of the toy engine's models."""
+
+    def __init__(self, engine):
+        self._engine = engine
+
+    async def status(self, model, version=None, label=None):
+        return self._engine.status(model, version, label)
 
 
 def _compute(model, inputs):

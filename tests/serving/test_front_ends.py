@@ -21,6 +21,7 @@ from tensorflow_serving.apis import (
 )
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from serving.control import Control
 from serving.datatypes import BY_NAME, data_type_of
 from serving.engine import Engine
 from serving.grpc.server import Server
@@ -81,10 +82,11 @@ async def served(models):
         refused=lambda model, code: counted.append((model, code.name)),
     )
     await repository.start()
-    grpc_server = Server(engine, addresses=["127.0.0.1:0"])
+    control = Control(repository)
+    grpc_server = Server(engine, control, addresses=["127.0.0.1:0"])
     port = await grpc_server.start()
     listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(build_app(engine), lifespan="off", log_level="error", timeout_keep_alive=75)
+    config = uvicorn.Config(build_app(engine, control), lifespan="off", log_level="error", timeout_keep_alive=75)
     rest_server = uvicorn.Server(config)
     rest = asyncio.create_task(rest_server.serve([listening]))
     address = f"http://127.0.0.1:{listening.getsockname()[1]}"

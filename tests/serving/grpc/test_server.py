@@ -95,7 +95,7 @@ async def test_a_message_over_the_limit_is_refused_and_the_connection_lives(stub
 
 
 async def test_an_answer_may_be_larger_than_the_request_limit(engine):
-    server = Server(engine, addresses=["127.0.0.1:0"], max_message_bytes=64)
+    server = Server(engine, engine.control, addresses=["127.0.0.1:0"], max_message_bytes=64)
     port = await server.start()
     options = [("grpc.max_receive_message_length", -1)]
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
@@ -217,11 +217,11 @@ async def test_reflection_knows_every_service(server):
 
 
 async def test_two_servers_share_a_port_only_when_told(engine):
-    first = Server(engine, addresses=["127.0.0.1:0"], reuse_port=True)
+    first = Server(engine, engine.control, addresses=["127.0.0.1:0"], reuse_port=True)
     port = await first.start()
-    second = Server(engine, addresses=[f"127.0.0.1:{port}"], reuse_port=True)
+    second = Server(engine, engine.control, addresses=[f"127.0.0.1:{port}"], reuse_port=True)
     assert await second.start() == port
-    third = Server(engine, addresses=[f"127.0.0.1:{port}"])
+    third = Server(engine, engine.control, addresses=[f"127.0.0.1:{port}"])
     with pytest.raises(RuntimeError, match=f"{port}"):
         await third.start()
     await first.drain(0)
@@ -238,7 +238,7 @@ async def test_both_protocols_answer_alike(channel, stub):
 
 
 async def test_requests_over_the_limit_are_refused_and_later_ones_answered(engine):
-    server = Server(engine, addresses=["127.0.0.1:0"], max_concurrent_requests=1)
+    server = Server(engine, engine.control, addresses=["127.0.0.1:0"], max_concurrent_requests=1)
     port = await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)

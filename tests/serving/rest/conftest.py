@@ -31,7 +31,7 @@ async def served():
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def client(module_engine, served):
-    address = await served(build_app(module_engine, max_message_bytes=2**20))
+    address = await served(build_app(module_engine, module_engine.control, max_message_bytes=2**20))
     # There is no TLS here to verify, and reading the certificates takes longer than most of these tests.
     async with httpx.AsyncClient(base_url=address, timeout=30, verify=False) as client:
         yield client

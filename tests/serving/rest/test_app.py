@@ -107,7 +107,7 @@ async def test_a_large_body_in_pieces_arrives_whole(client):
 
 
 async def test_a_body_that_never_ends_is_given_up(client, engine, served):
-    address = await served(build_app(engine, body_timeout=0.1))
+    address = await served(build_app(engine, engine.control, body_timeout=0.1))
     answer = await client.post(address + PREDICT, content=_pieces(5, 1, pause=0.1))
     assert answer.status_code == 408
     assert "within 0.1 s" in answer.json()["error"]
@@ -173,7 +173,7 @@ async def test_malformed_json_is_refused_quickly(client, path, body):
 
 
 async def test_the_app_runs_mounted_and_behind_a_root_path(engine, served):
-    app = build_app(engine)
+    app = build_app(engine, engine.control)
     mounted = await served(Starlette(routes=[Mount("/models", app), Mount("/", app)]))
     behind_proxy = await served(app, root_path="/proxied")
     async with httpx.AsyncClient(verify=False) as client:
@@ -186,7 +186,7 @@ async def test_the_app_runs_mounted_and_behind_a_root_path(engine, served):
 
 async def test_slow_and_large_bodies_are_counted(engine, client, served):
     await client.post(PREDICT, content=b" " * (2**20 + 1))
-    address = await served(build_app(engine, body_timeout=0.1))
+    address = await served(build_app(engine, engine.control, body_timeout=0.1))
     await client.post(f"{address}/v2/models/sum/infer", content=_pieces(5, 1, pause=0.1))
     assert engine.refused == [("sum", "INVALID_ARGUMENT"), ("sum", "DEADLINE_EXCEEDED")]
 
