@@ -47,7 +47,11 @@ class BatchPolicy:
 
 @dataclass(frozen=True, slots=True)
 class BatchReport:
-    """What one run cost: seconds waited by each request, seconds computed, real and padded elements."""
+    """What one run cost: seconds waited by each request, seconds computed, real and padded elements.
+
+    seconds: from leaving the queue to the answers. Of it, input_seconds went into merging and padding, run_seconds
+    into the model, output_seconds into splitting; the rest into waiting for a thread.
+    """
 
     rows: int
     padded_rows: int
@@ -55,6 +59,20 @@ class BatchReport:
     seconds: float
     elements: int
     padded_elements: int
+    input_seconds: float = 0.0
+    run_seconds: float = 0.0
+    output_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Computed:
+    """A batch that has run: an answer for each job, its size, and the moments between its steps."""
+
+    answers: Sequence[Arrays]
+    padded: int
+    elements: int
+    padded_elements: int
+    times: tuple[float, float, float, float]
 
 
 @dataclass(eq=False, slots=True)
@@ -239,9 +257,7 @@ class Batcher:
     async def _answer(self, batch: Sequence[_Job], loop: asyncio.AbstractEventLoop) -> None:
         started = time.monotonic()
         try:
-            answers, padded, elements, padded_elements = await loop.run_in_executor(
-                self._executor, self._compute, batch
-            )
+            computed = await loop.run_in_executor(self._executor, self._compute, batch)
         except asyncio.CancelledError:
             for job in batch:
                 self._fail(job, Unavailable("the server is stopping"))
@@ -256,23 +272,24 @@ class Batcher:
                 else:
                     await self._answer([job], loop)
             return
-        for job, answer in zip(batch, answers, strict=True):
+        for job, answer in zip(batch, computed.answers, strict=True):
             if not job.future.done():
                 job.future.set_result(answer)
-        waits = [started - job.queued for job in batch]
-        rows = sum(job.rows for job in batch)
-        self._observe(BatchReport(rows, padded, waits, time.monotonic() - started, elements, padded_elements))
+        self._observe(_report(batch, computed, started))
 
-    def _compute(self, batch: Sequence[_Job]) -> tuple[list[Arrays], int, int, int]:
+    def _compute(self, batch: Sequence[_Job]) -> _Computed:
         """Runs in the executor: merge, pad, run, split."""
+        began = time.monotonic()
         rows = sum(job.rows for job in batch)
         elements = sum(array.size for job in batch for array in job.inputs.values())
         size = self._policy.padded_size(rows)
         merged = {name: self._merge(name, batch, size) for name in batch[0].inputs}
         padded_elements = sum(array.size for array in merged.values())
+        merging_ended = time.monotonic()
         outputs = self._run(merged)
+        ran = time.monotonic()
         if not self._policy.merges:
-            return [outputs], 1, elements, padded_elements
+            return _Computed([outputs], 1, elements, padded_elements, (began, merging_ended, ran, ran))
         for name, array in outputs.items():
             if array.ndim == 0 or len(array) != size:
                 raise Internal(
@@ -285,7 +302,7 @@ class Batcher:
             stop = start + job.rows
             answers.append({name: array[start:stop] for name, array in outputs.items()})
             start = stop
-        return answers, size, elements, padded_elements
+        return _Computed(answers, size, elements, padded_elements, (began, merging_ended, ran, time.monotonic()))
 
     def _merge(self, name: str, batch: Sequence[_Job], size: int) -> np.ndarray:
         """One input of all requests, padded in length and then in rows; without a copy where nothing is added."""
@@ -306,6 +323,21 @@ class Batcher:
         if not job.future.done():
             job.future.set_exception(error if isinstance(error, ServingError) else Internal("the model failed"))
             job.future.exception()  # a caller that has gone never asks
+
+
+def _report(batch: Sequence[_Job], computed: _Computed, started: float) -> BatchReport:
+    began, merged, ran, split = computed.times
+    return BatchReport(
+        rows=sum(job.rows for job in batch),
+        padded_rows=computed.padded,
+        waits=[started - job.queued for job in batch],
+        seconds=time.monotonic() - started,
+        elements=computed.elements,
+        padded_elements=computed.padded_elements,
+        input_seconds=merged - began,
+        run_seconds=ran - merged,
+        output_seconds=split - ran,
+    )
 
 
 def _expire(jobs: Sequence[_Job]) -> None:

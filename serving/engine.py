@@ -4,13 +4,15 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from serving.batching import BatchPolicy
 from serving.errors import Code, DeadlineExceeded, InvalidInput, NotFound, ServingError, Unavailable
 from serving.repository import Repository, VersionStatus
 from serving.signature import DEFAULT_SIGNATURE, Signature
+from serving.statistics import ModelStatistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +45,12 @@ class InferResult:
 
 @dataclass(frozen=True, slots=True)
 class ModelMetadata:
-    """A loaded version's signatures by name."""
+    """A loaded version's signatures by name, and how requests for each are batched and padded."""
 
     name: str
     version: int
     signatures: Mapping[str, Signature]
+    policies: Mapping[str, BatchPolicy] = field(default_factory=dict)
 
     def signature(self, name: str) -> Signature:
         """The signature of that name; raises NotFound."""
@@ -148,13 +151,23 @@ class Engine:
         if not self._repository.is_started:
             raise Unavailable("the models are still loading")
         servable = self._repository.get(model, version, label)
-        return ModelMetadata(model, servable.version, servable.signatures)
+        return ModelMetadata(model, servable.version, servable.signatures, servable.policies)
 
     def status(self, model: str, version: int | None = None, label: str | None = None) -> Sequence[VersionStatus]:
         """The known versions of a model, newest first; raises NotFound where there are none."""
         if label is not None:
             version = self._repository.get(model, label=label).version
         return self._repository.statuses(model, version)
+
+    def statistics(self, model: str = "", version: int | None = None) -> Sequence[ModelStatistics]:
+        """What the loaded versions of every model, or of one, have answered; raises NotFound or FailedPrecondition."""
+        if model:
+            self._repository.get(model, version)
+        return [
+            servable.statistics
+            for servable in self._repository.servables()
+            if model in ("", servable.name) and version in (None, servable.version)
+        ]
 
     def ready(self, model: str | None = None, version: int | None = None) -> bool:
         """Whether the server, or one model or version, would answer a request now."""

@@ -71,6 +71,10 @@ class Function:
         """Checks the inputs against the signature and the rules, then queues them."""
         return await self.batcher.submit(self._checked(inputs), deadline)
 
+    def rows(self, inputs: Arrays) -> int:
+        """How many inferences a request asks for: its rows, where this signature has a batch axis."""
+        return len(next(iter(inputs.values()))) if self._has_rows else 1
+
     def _checked(self, inputs: Arrays) -> Arrays:
         specs = self.program.signature.inputs
         if inputs.keys() != specs.keys():

@@ -1,18 +1,20 @@
 """One loaded version, ready to answer: its signatures, their batchers, and the shapes they are compiled for."""
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from serving.batching import Arrays, BatchReport
+from serving.batching import Arrays, BatchPolicy, BatchReport
 from serving.batching_parameters import BatchingParameters, read_batching_parameters
 from serving.compiler import Compiler
 from serving.function import Function
 from serving.inputs import read_rules
 from serving.savedmodel import SavedModel, load, read_warmup
 from serving.signature import Signature
+from serving.statistics import ModelStatistics
 
 _USUAL_BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
 
@@ -41,17 +43,28 @@ class Servable:
         model: SavedModel,
         functions: Mapping[str, Function],
         executor: ThreadPoolExecutor,
+        statistics: ModelStatistics,
     ) -> None:
         self.name = name
         self.version = version
         self.signatures: Mapping[str, Signature] = {key: f.program.signature for key, f in functions.items()}
+        self.policies: Mapping[str, BatchPolicy] = {key: f.policy for key, f in functions.items()}
+        self.statistics = statistics
         self._model = model
         self._functions = functions
         self._executor = executor
 
     async def infer(self, signature: str, inputs: Arrays, deadline: float) -> Arrays:
         """Checks and runs one request; raises ServingError."""
-        return await self._functions[signature].infer(inputs, deadline)
+        function = self._functions[signature]
+        began = time.monotonic()
+        try:
+            outputs = await function.infer(inputs, deadline)
+        except BaseException:
+            self.statistics.failed(time.monotonic() - began)
+            raise
+        self.statistics.succeeded(time.monotonic() - began, function.rows(inputs))
+        return outputs
 
     @property
     def depth(self) -> int:
@@ -99,6 +112,12 @@ def load_servable(
     Raises FailedPrecondition where the directory cannot be served, and what a warm-up request raised: such a
     version must not replace one that works.
     """
+    statistics = ModelStatistics(name, version)
+
+    def ran(report: BatchReport) -> None:
+        statistics.ran(report)
+        observe(report)
+
     rules = read_rules(path)
     parameters = read_batching_parameters(path)
     records = read_warmup(path)
@@ -110,10 +129,10 @@ def load_servable(
         functions = {}
         for key, program in model.programs.items():
             samples = [inputs for signature, inputs in records if signature == key]
-            functions[key] = Function(program, rules, parameters, samples, executor, observe, compiles=options.compile)
+            functions[key] = Function(program, rules, parameters, samples, executor, ran, compiles=options.compile)
         for function in functions.values():
             function.warm_up()
-        return Servable(name, version, model, functions, executor)
+        return Servable(name, version, model, functions, executor, statistics)
     except BaseException:
         executor.shutdown(wait=True)
         model.close()
