@@ -6,6 +6,7 @@
     ├── FailedPrecondition    it exists, but not in a state to do this
     ├── Overloaded            the queue is full; try again later
     ├── DeadlineExceeded      its time ran out before an answer was ready
+    ├── Unimplemented         a thing that the protocol knows and this server does not do
     ├── Unavailable           the server is starting or stopping
     └── Internal              the model itself failed
 
@@ -28,6 +29,7 @@ class Code(Enum):
     NOT_FOUND = 5
     RESOURCE_EXHAUSTED = 8
     FAILED_PRECONDITION = 9
+    UNIMPLEMENTED = 12
     INTERNAL = 13
     UNAVAILABLE = 14
 
@@ -74,6 +76,12 @@ class DeadlineExceeded(ServingError):
     """The caller's time ran out before an answer was ready."""
 
     code = Code.DEADLINE_EXCEEDED
+
+
+class Unimplemented(ServingError):
+    """A thing that the protocol knows and this server does not do."""
+
+    code = Code.UNIMPLEMENTED
 
 
 class Unavailable(ServingError):

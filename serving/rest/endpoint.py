@@ -4,13 +4,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from serving.errors import ServingError
 from serving.hang_up import CancelledByHangUp, HungUp
+from serving.rest.compression import coding_of, compress, decompressed
 from serving.rest.errors import BodyTooSlow, HttpError, error_body, error_response
 
 _log = logging.getLogger(__name__)
@@ -18,10 +19,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a handler gets: the parameters of its path, and the body."""
+    """What a handler gets: the parameters of its path, the body as it was before compression, and the headers.
+
+    headers: by their names in lower case; of one that came twice, the last.
+    """
 
     path: Mapping[str, str]
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 Handler = Callable[[Call], Awaitable[Response]]
@@ -35,7 +40,7 @@ def _uncounted(_model: str) -> AbstractContextManager[None]:
 class Endpoint:
     """An ASGI app around one handler; what the handler raises becomes an answer here.
 
-    max_body_bytes: the largest body; a larger one is refused before it is held in memory.
+    max_body_bytes: the largest body, decompressed; a larger one is refused before it is held in memory.
     body_timeout: seconds until a body that comes in pieces must be complete.
     refusals: given the path's model, counts what is raised while the body is read.
     """
@@ -49,11 +54,14 @@ class Endpoint:
         self._refusals = refusals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         try:
             with self._refusals(scope["path_params"].get("model", "")):
-                body = await self._body(scope, receive)
+                body = await self._body(headers, receive)
             with CancelledByHangUp(receive):
-                response = await self._handler(Call(scope["path_params"], body))
+                response = await self._handler(Call(scope["path_params"], body, headers))
+                if "accept-encoding" in headers:
+                    await compress(response, headers["accept-encoding"])
         except HungUp:
             return
         except ServingError as error:
@@ -63,12 +71,17 @@ class Endpoint:
             response = error_body(500, "internal error")
         await response(scope, receive, send)
 
-    async def _body(self, scope: Scope, receive: Receive) -> bytes:
-        for name, value in scope["headers"]:
-            if name == b"content-length" and int(value) > self._max_body_bytes:
-                raise self._too_large(f"{int(value)}")
-            if name == b"content-encoding" and value != b"identity":
-                raise HttpError(415, f"expected a body without content-encoding, got {value.decode('latin-1')}")
+    async def _body(self, headers: Mapping[str, str], receive: Receive) -> bytes:
+        length = headers.get("content-length", "0")
+        if int(length) > self._max_body_bytes:
+            raise self._too_large(length)
+        coding = coding_of(headers.get("content-encoding", ""))
+        body = await self._received(receive)
+        if coding is None:
+            return body
+        return await decompressed(body, coding, self._max_body_bytes, lambda: self._too_large("more"))
+
+    async def _received(self, receive: Receive) -> bytes:
         message: Message = await receive()
         if not message.get("more_body") and message["type"] == "http.request":
             body: bytes = message.get("body", b"")
