@@ -28,18 +28,20 @@ class Peers:
     """Asks all other workers, and answers when one of them asks.
 
     directory: where the workers of one server meet; must exist, and be closed to other users.
+    number: what the others know this worker by; its process number.
     answers: by the name of the question; each takes its arguments and returns what JSON can carry, or raises
     ServingError, which reaches the worker that asked.
     """
 
-    def __init__(self, directory: Path, answers: Mapping[str, Answer]) -> None:
+    def __init__(self, directory: Path, answers: Mapping[str, Answer], *, number: int | None = None) -> None:
+        self.number = os.getpid() if number is None else number
         self._directory = directory
         self._answers = answers
         self._server: asyncio.AbstractServer | None = None
 
     async def start(self) -> None:
         """Listens; from now on the others see this worker."""
-        path = _address(self._directory, os.getpid())
+        path = _address(self._directory, self.number)
         path.unlink(missing_ok=True)  # of a process long gone that had our number
         self._server = await asyncio.start_unix_server(self._serve, path, limit=_MAX_LINE_BYTES)
 
@@ -47,12 +49,12 @@ class Peers:
         """Answers no more; the others see that this worker has gone."""
         if self._server is not None:
             self._server.close()
-            _address(self._directory, os.getpid()).unlink(missing_ok=True)
+            _address(self._directory, self.number).unlink(missing_ok=True)
 
     def pids(self) -> Sequence[int]:
         """The process numbers of the others, ascending; one that was killed may still be among them."""
         found = (int(path.stem) for path in self._directory.glob("*.peer"))
-        return sorted(pid for pid in found if pid != os.getpid())
+        return sorted(pid for pid in found if pid != self.number)
 
     async def ask(self, question: str, deadline: float, **arguments: Any) -> Mapping[int, Any]:
         """The answers of all others that live, by process number.
