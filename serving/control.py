@@ -1,12 +1,15 @@
-"""What is asked of a server as a whole: the states of its models, over all workers as if there were one."""
+"""What is asked of a server as a whole: its models' states and counts, over all workers as if there were one."""
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from serving.errors import Code, NotFound
-from serving.peers import Peers
+from serving.peers import Answer, Peers
 from serving.repository import Repository, State, VersionStatus
+from serving.statistics import ModelStatistics
+from serving.statistics import merged as merged_statistics
 
 # How long the others have to say what they know already.
 _ANSWER_SECONDS = 2.0
@@ -26,9 +29,9 @@ class Control:
         self._peers = peers
 
     @property
-    def answers(self) -> Mapping[str, Any]:
+    def answers(self) -> Mapping[str, Answer]:
         """What this worker answers to the others' questions, for `Peers`."""
-        return {"status": self._own_status}
+        return {"status": self._own_status, "statistics": self._own_statistics}
 
     async def status(self, model: str, version: int | None = None, label: str | None = None) -> Sequence[VersionStatus]:
         """The known versions of a model, newest first; AVAILABLE only where every worker has it.
@@ -47,6 +50,23 @@ class Control:
                 raise
             own = ()
         return merged([own, *([_read(status) for status in statuses] for statuses in theirs)])
+
+    async def statistics(self, model: str = "", version: int | None = None) -> Sequence[ModelStatistics]:
+        """What the loaded versions of every model, or of one, have answered; raises NotFound or FailedPrecondition."""
+        if model:
+            self._repository.get(model, version)
+        theirs = await self._ask("statistics", model=model, version=version)
+        return merged_statistics(chain(self._counted(model, version), *theirs))
+
+    def _counted(self, model: str, version: int | None) -> list[dict[str, Any]]:
+        return [
+            servable.statistics.snapshot()
+            for servable in self._repository.servables()
+            if model in ("", servable.name) and version in (None, servable.version)
+        ]
+
+    async def _own_statistics(self, arguments: Mapping[str, Any]) -> Any:
+        return self._counted(arguments["model"], arguments["version"])
 
     async def _own_status(self, arguments: Mapping[str, Any]) -> Any:
         if not self._repository.is_started:

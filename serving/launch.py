@@ -42,6 +42,9 @@ def prepare(settings: Settings, http_port: int | None, packed: Iterable[tuple[st
         if "metrics_directory" not in chosen:
             given["metrics_directory"] = shared / "metrics"
             given["metrics_directory"].mkdir()
+        if "run_directory" not in chosen:
+            given["run_directory"] = shared / "workers"
+            given["run_directory"].mkdir()
         if not chosen & {"models", "model_base_path"} and _link(packed, shared / "models"):
             given["models"] = shared / "models"
         whole = settings.model_copy(update=given)

@@ -15,6 +15,7 @@ from serving.control import Control
 from serving.engine import Engine
 from serving.http_server import HttpServer
 from serving.metrics import forget_dead_workers, process_metrics
+from serving.peers import Peers
 from serving.repository import Repository, RepositoryEvents
 from serving.rest.app import build_app
 from serving.settings import Settings
@@ -55,6 +56,10 @@ class Worker:
             refused=self._metrics.refused,
         )
         self._control = Control(self._repository)
+        self._peers: Peers | None = None
+        if settings.run_directory is not None:
+            self._peers = Peers(settings.run_directory, self._control.answers)
+            self._control.join(self._peers)
         self.rest = build_app(
             self.engine,
             self._control,
@@ -87,6 +92,8 @@ class Worker:
 
     async def close(self) -> None:
         """Unloads the models; nothing may ask for an answer any more."""
+        if self._peers is not None:
+            await self._peers.close()
         await self._repository.stop(_MARGIN_SECONDS)
 
     async def _start(self) -> None:
@@ -96,6 +103,8 @@ class Worker:
             # In a thread, for TensorFlow takes seconds to import, and port 3000 is open already.
             for module in ("serving.servable", "serving.grpc.server"):
                 await asyncio.to_thread(importlib.import_module, module)
+            if self._peers is not None:
+                await self._peers.start()
             await self._repository.start()
             from serving.grpc.server import Server
 
