@@ -8,6 +8,7 @@
     ├── DeadlineExceeded      its time ran out before an answer was ready
     ├── Unimplemented         a thing that the protocol knows and this server does not do
     ├── Unavailable           the server is starting or stopping
+    ├── NotLoaded             models that should serve now did not load
     └── Internal              the model itself failed
 
 Each class has one canonical code; a front end translates the code once into its protocol's own form.
@@ -24,6 +25,7 @@ class Code(Enum):
 
     OK = 0
     CANCELLED = 1
+    UNKNOWN = 2
     INVALID_ARGUMENT = 3
     DEADLINE_EXCEEDED = 4
     NOT_FOUND = 5
@@ -90,6 +92,12 @@ class Unavailable(ServingError):
     code = Code.UNAVAILABLE
 
 
+class NotLoaded(ServingError):
+    """Models that should serve from now on did not load; TF Serving has no better code for it either."""
+
+    code = Code.UNKNOWN
+
+
 class Internal(ServingError):
     """The model itself failed on an input that its signature allows."""
 
@@ -98,7 +106,16 @@ class Internal(ServingError):
 
 _CLASSES: Mapping[Code, type[ServingError]] = {
     kind.code: kind
-    for kind in (InvalidInput, NotFound, FailedPrecondition, Overloaded, DeadlineExceeded, Unavailable, Internal)
+    for kind in (
+        InvalidInput,
+        NotFound,
+        FailedPrecondition,
+        Overloaded,
+        DeadlineExceeded,
+        Unavailable,
+        NotLoaded,
+        Internal,
+    )
 }
 
 

@@ -11,7 +11,7 @@ from tensorflow_serving.config.file_system_storage_path_source_pb2 import FileSy
 from tensorflow_serving.config.model_server_config_pb2 import ModelConfig as ModelConfigMessage
 from tensorflow_serving.config.model_server_config_pb2 import ModelConfigList, ModelServerConfig, ModelType
 
-from serving.errors import FailedPrecondition, InvalidInput
+from serving.errors import InvalidInput
 
 PolicyMessage: TypeAlias = FileSystemStoragePathSourceConfig.ServableVersionPolicy
 _PLATFORM = "tensorflow"
@@ -75,11 +75,12 @@ def parse(text: str) -> tuple[ModelConfig, ...]:
 def from_message(config: ModelServerConfig) -> tuple[ModelConfig, ...]:
     """Reads a ModelServerConfig message that should replace what is served.
 
-    Raises InvalidInput and FailedPrecondition where TF Serving's server_core.cc refuses.
+    Raises InvalidInput where TF Serving's model_service_impl.cc and server_core.cc do.
     """
     if config.WhichOneof("config") != "model_config_list":
-        raise FailedPrecondition(
-            "Cannot transition to requested config. It is only legal to transition from one ModelConfigList to another."
+        raise InvalidInput(
+            "ServerModelConfig type not supported by HandleReloadConfigRequest. "
+            "Only ModelConfigList is currently supported"
         )
     return _models(config.model_config_list)
 

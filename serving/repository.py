@@ -1,8 +1,4 @@
-"""Names, versions and their states: what is loaded, what should be, and the way from one to the other.
-
-A new version loads and warms up beside the old one; then traffic switches in one step, the old one finishes what it
-has and its memory is given back. A version that fails to load changes nothing, and its status says why.
-"""
+"""All models: which there are, which version answers a request, and how both are changed."""
 
 from __future__ import annotations
 
@@ -10,98 +6,76 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from enum import Enum
-from functools import partial
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from serving.compiler import Compiler
-from serving.errors import Code, FailedPrecondition, NotFound, ServingError, Unavailable
-from serving.storage import Fingerprint, fingerprint, models_in, versions_in
+from serving.errors import Code, DeadlineExceeded, FailedPrecondition, InvalidInput, NotFound, NotLoaded, Unavailable
+from serving.labels import Labels
+from serving.loading import DEFAULT_POLICY, NO_EVENTS, Loading, LoadPolicy, RepositoryEvents, at_once
+from serving.model_config import ModelConfig
+from serving.served_model import Model
+from serving.status import State, VersionStatus
+from serving.storage import Store, models_in, open_store
+from serving.threads import in_thread
 
 if TYPE_CHECKING:
     from serving.servable import Servable  # needs TensorFlow, and this module must import without
 
+__all__ = ["LoadPolicy", "Repository", "RepositoryEvents", "State", "VersionStatus"]
+
+NO_VERSION = -1
+"""Stands in `index` for a model of which no version was tried."""
+
 _log = logging.getLogger(__name__)
-_Versions = Mapping[int, tuple[Path, Fingerprint]]
-
-
-class State(Enum):
-    """A version's life, with TF Serving's names and numbers (ModelVersionStatus.State)."""
-
-    START = 10
-    LOADING = 20
-    AVAILABLE = 30
-    UNLOADING = 40
-    END = 50
-
-
-@dataclass(frozen=True, slots=True)
-class VersionStatus:
-    """Where one version stands; code and message say why a load failed."""
-
-    version: int
-    state: State
-    code: Code = Code.OK
-    message: str = ""
-
-
-@dataclass(slots=True)
-class _Model:
-    """What the repository knows of one name."""
-
-    current: Servable | None = None
-    statuses: dict[int, VersionStatus] = field(default_factory=dict)
-    seen: dict[int, Fingerprint] = field(default_factory=dict)
-    failed: dict[int, Fingerprint] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class RepositoryEvents:
-    """Called in the event loop as versions come and go."""
-
-    loaded: Callable[[str, int, float], None] = lambda model, version, seconds: None
-    unloaded: Callable[[str, int], None] = lambda model, version: None
-    load_failed: Callable[[str], None] = lambda model: None
+_SHOWN = 200
 
 
 class Repository:
-    """Serves the latest whole version of each model under a directory.
+    """Serves versions of models, and goes on looking for new ones.
 
-    base: a directory of models, or a mapping from model names to directories of versions.
+    source: a directory of models, looked at again and again; or a fixed set of models, until `reconfigure`.
     load: makes a servable of (name, version, directory); blocks; runs in a thread.
     poll_seconds: time between looks at the directories; 0 for only one look.
+    agree: when a loaded (name, version) shall serve, on the clock of time.monotonic().
+    cache: where copies of remote versions go.
     """
 
     def __init__(
         self,
-        base: Path | Mapping[str, Path],
+        source: Path | Mapping[str, Path] | Sequence[ModelConfig],
         load: Callable[[str, int, Path], Servable],
         *,
         poll_seconds: float = 1.0,
         grace_seconds: float = 30.0,
-        events: RepositoryEvents = RepositoryEvents(),
+        policy: LoadPolicy = DEFAULT_POLICY,
+        events: RepositoryEvents = NO_EVENTS,
+        agree: Callable[[str, int], Awaitable[float]] = at_once,
+        cache: Path | None = None,
     ) -> None:
-        self._base = base
-        self._load = load
+        if isinstance(source, Mapping):
+            source = [ModelConfig(name, str(folder)) for name, folder in source.items()]
+        self._base = source if isinstance(source, Path) else None
+        self._given = () if isinstance(source, Path) else tuple(source)
+        self._labels = Labels(self._given)
         self._poll_seconds = poll_seconds
-        self._grace_seconds = grace_seconds
-        self._events = events
-        self._models: dict[str, _Model] = {}
+        self._loading = Loading(load, policy, events, agree, grace_seconds)
+        self._cache = cache
+        self._models: dict[str, Model] = {}
         self._started = asyncio.Event()
         self._poller: asyncio.Task[None] | None = None
-        self._aspiring: dict[str, asyncio.Task[None]] = {}
-        self._retiring: set[asyncio.Task[None]] = set()
-        self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
-        self._compiler = Compiler()
+        self._reconfiguring = asyncio.Lock()
         self._stopping = False
 
     async def start(self) -> None:
-        """Loads the latest version of every model; returns when each is available or has failed."""
-        await self._look(first=True)
+        """Loads what should serve; returns when each version is available or has failed."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._loading.policy.limit_seconds):
+                if self._base is not None:
+                    await self._discover(trust=True)
+                else:
+                    self._adopt(self._given, {c.name: open_store(c.base_path, self._cache) for c in self._given})
+                await asyncio.gather(*[model.settled() for model in self._models.values()])
         self._started.set()
         if self._poll_seconds > 0:
             self._poller = asyncio.create_task(self._poll())
@@ -109,19 +83,10 @@ class Repository:
     async def stop(self, grace: float) -> None:
         """Lets every servable finish what it has accepted, `grace` seconds at most, and unloads it."""
         self._stopping = True
-        tasks = {*self._aspiring.values()} | ({self._poller} if self._poller is not None else set())
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        self._compiler.close()
-        for name, model in self._models.items():
-            if model.current is not None:
-                self._retire(name, model.current, grace)
-                model.current = None
-        if self._retiring:
-            await asyncio.wait(self._retiring, timeout=grace + 1)
-        self._loader.shutdown(wait=False, cancel_futures=True)
+        if self._poller is not None:
+            self._poller.cancel()
+            await asyncio.wait({self._poller})
+        await asyncio.gather(*[model.stop(grace) for model in self._models.values()])
 
     async def started(self, timeout: float) -> None:
         """Waits for the first load to end; raises Unavailable after `timeout` seconds."""
@@ -135,6 +100,8 @@ class Repository:
         """Whether every model found at the start is available or has failed."""
         return self._started.is_set() and not self._stopping
 
+    # What serves
+
     def __contains__(self, name: str) -> bool:
         return name in self._models
 
@@ -144,136 +111,183 @@ class Repository:
 
     def servables(self) -> Iterator[Servable]:
         """Everything that is available now."""
-        return (model.current for model in self._models.values() if model.current is not None)
+        return (servable for model in self._models.values() for servable in model.servables())
 
     def get(self, name: str, version: int | None = None, label: str | None = None) -> Servable:
-        """The servable that answers for (name, version or label); raises NotFound or FailedPrecondition."""
+        """The servable that answers for (name, version or label); raises NotFound, or InvalidInput for the label."""
+        if label is not None:
+            version = self._labels.version(name, label)
         model = self._models.get(name)
-        if model is None or label is not None:
-            raise NotFound(f"Servable not found for request: {_asked(name, version, label)}")
-        servable = model.current
-        if servable is None or (version is not None and servable.version != version):
-            failure = self._failure(model, version)
-            if failure is not None:
-                raise FailedPrecondition(f"{_asked(name, version, label)} failed to load: {failure.message}")
-            raise NotFound(f"Servable not found for request: {_asked(name, version, label)}")
+        servable = None
+        if model is not None:
+            servable = model.current if version is None else model.version(version)
+        if servable is None:
+            failure = model.failure(version) if model is not None else None
+            why = f" (version {failure.version} failed to load: {failure.message})" if failure is not None else ""
+            raise NotFound(f"Servable not found for request: {_asked(name, version)}{why}")
         return servable
 
     def statuses(self, name: str, version: int | None = None) -> Sequence[VersionStatus]:
         """The known versions of a model, newest first; raises NotFound where there are none."""
         model = self._models.get(name)
-        known = model.statuses if model is not None else {}
-        chosen = [known[v] for v in sorted(known, reverse=True) if version is None or v == version]
+        known = model.statuses() if model is not None else ()
+        chosen = [status for status in known if version is None or status.version == version]
         if not chosen:
-            what = f"model {name}" if version is None else f"version {version} of model {name}"
-            raise NotFound(f"Could not find {what}")
+            what = "any versions" if version is None else f"version {version}"
+            raise NotFound(f"Could not find {what} of model {name[:_SHOWN]}")
         return chosen
 
-    @staticmethod
-    def _failure(model: _Model, version: int | None) -> VersionStatus | None:
-        failures = [s for s in model.statuses.values() if s.code is not Code.OK]
-        return next((s for s in reversed(failures) if version is None or s.version == version), None)
+    def index(self) -> Sequence[tuple[str, VersionStatus]]:
+        """Every version of every model, the names ascending; NO_VERSION for models of which none was tried."""
+        nothing = (VersionStatus(NO_VERSION, State.END),)
+        return [(name, status) for name in self.names() for status in self._models[name].statuses() or nothing]
+
+    def configs(self) -> Sequence[ModelConfig]:
+        """What should serve now."""
+        return tuple(model.config for name, model in sorted(self._models.items()) if not model.is_withdrawn)
+
+    def awaits(self, name: str, version: int) -> bool:
+        """Whether this version is on its way here, or may be."""
+        model = self._models.get(name)
+        if model is None:
+            return not self._stopping and self._base is not None and self._poll_seconds > 0
+        return model.awaits(version)
+
+    # What should serve
+
+    async def reconfigure(self, configs: Sequence[ModelConfig], deadline: float) -> None:
+        """Serves these models from now on, and no others; returns when their versions are available or have failed.
+
+        deadline: on the clock of time.monotonic(), in seconds.
+        Raises, and changes nothing, where a config cannot be served (InvalidInput, FailedPrecondition); raises
+        NotLoaded where a new model has no version that loads, and DeadlineExceeded where loading takes longer.
+        """
+        async with _until(deadline, "the models to load"), self._reconfiguring:
+            labels = self._labels.moved(
+                configs, self._is_available, allow_new=self._loading.policy.labels_for_unavailable
+            )
+            stores = {config.name: self._store_for(config) for config in configs}
+            known = {name for name, model in self._models.items() if not model.is_withdrawn}
+            self._base, self._labels = None, labels
+            for name in known - stores.keys():
+                self._models[name].withdraw()
+            self._adopt(configs, {name: store for name, store in stores.items() if store is not None})
+            models = [self._models[name] for name in stores]
+            await asyncio.gather(*[model.settled() for model in models])
+            failed = [name for name in stores if name not in known and self._models[name].current is None]
+            if failed:
+                raise NotLoaded(
+                    f"{len(failed)} model(s) did not become available: "
+                    f"{{{''.join(_unavailable(name, self._models[name]) for name in failed)}}}"
+                )
+
+    async def load(self, name: str, deadline: float) -> None:
+        """Loads a model of the repository, once more where it failed or was unloaded or has changed.
+
+        Raises NotFound where there is no such model, FailedPrecondition where its newest version cannot be loaded,
+        and DeadlineExceeded.
+        """
+        async with _until(deadline, f"model {name[:_SHOWN]} to load"):
+            if name not in self._models and self._base is not None:
+                await self._discover(trust=True)
+            model = self._models.get(name)
+            if model is None:
+                raise NotFound(f"failed to load '{name[:_SHOWN]}', there is no such model")
+            await model.ask()
+            await model.settled()
+        failure = next(iter(model.statuses()), None)
+        if model.problem is not None or failure is None or failure.code is not Code.OK:
+            why = failure.message if failure is not None and failure.message else "no version is there"
+            raise FailedPrecondition(f"failed to load '{name[:_SHOWN]}', {why}")
+
+    async def unload(self, name: str, deadline: float) -> None:
+        """Unloads every version of a model, until `load`; raises NotFound and DeadlineExceeded."""
+        model = self._models.get(name)
+        if model is None:
+            raise NotFound(f"failed to unload '{name[:_SHOWN]}', there is no such model")
+        async with _until(deadline, f"model {name[:_SHOWN]} to unload"):
+            model.withdraw()
+            await model.vacated()
+
+    def _is_available(self, name: str, version: int) -> bool:
+        model = self._models.get(name)
+        return model is not None and model.version(version) is not None
+
+    def _store_for(self, config: ModelConfig) -> Store | None:
+        """A new store; None where the model has the right one."""
+        model = self._models.get(config.name)
+        if model is not None and model.config.base_path == config.base_path:
+            return None
+        try:
+            return open_store(config.base_path, self._cache)
+        except ValueError as error:
+            raise InvalidInput(f"model {config.name[:_SHOWN]}: {error}") from None
+
+    def _adopt(self, configs: Sequence[ModelConfig], stores: Mapping[str, Store]) -> None:
+        for config in configs:
+            store, model = stores.get(config.name), self._models.get(config.name)
+            if model is None:
+                assert store is not None
+                model = self._models[config.name] = Model(config, store, self._loading)
+            else:
+                model.configure(config, store)
+            model.look(trust=store is not None or self._poll_seconds <= 0)
 
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(self._poll_seconds)
             try:
-                await self._look(first=False)
+                if self._base is not None:
+                    await self._discover(trust=False)
+                else:
+                    for model in self._models.values():
+                        model.look()
             except Exception:  # the next look may succeed, and what is loaded serves on
                 _log.exception("looking for new versions failed")
 
-    async def _look(self, *, first: bool) -> None:
-        """Scans once; each model that has something new gets a task, so that none waits for another's."""
-        loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._loader, _scan, self._base)
-        for name, versions in found.items():
-            model = self._models.setdefault(name, _Model())
-            if name not in self._aspiring:
-                # What was seen like this before has come to rest; at the start nothing was, and nothing is awaited.
-                still = versions if first else {v: f for v, f in versions.items() if model.seen.get(v) == f[1]}
-                task = loop.create_task(self._aspire(name, model, versions, still))
-                self._aspiring[name] = task
-                task.add_done_callback(partial(self._aspired, name))
-            model.seen = {version: print_ for version, (_, print_) in versions.items()}
-        if first and self._aspiring:
-            await asyncio.wait(self._aspiring.values())
-
-    def _aspired(self, name: str, task: asyncio.Task[None]) -> None:
-        del self._aspiring[name]
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("looking after %s failed", name, exc_info=error)
-
-    async def _aspire(self, name: str, model: _Model, versions: _Versions, still: _Versions) -> None:
-        """Loads the newest version that is whole and has not failed, unless it serves already."""
-        for version in sorted(versions, reverse=True):
-            if model.current is not None and model.current.version == version:
-                return
-            path, print_ = versions[version]
-            if version not in still or model.failed.get(version) == print_:
-                continue
-            if await self._try(name, model, version, path):
-                return
-            model.failed[version] = print_
-
-    async def _try(self, name: str, model: _Model, version: int, path: Path) -> bool:
-        model.statuses[version] = VersionStatus(version, State.LOADING)
-        _log.info("loading version %d of %s", version, name)
-        loop = asyncio.get_running_loop()
-        began = time.monotonic()
-        servable = None
+    async def _discover(self, *, trust: bool) -> None:
+        """Looks for models in the directory of models, and for versions in each."""
+        base = self._base
+        if base is None:
+            return
         try:
-            servable = await loop.run_in_executor(self._loader, self._load, name, version, path)
-            if model.current is None:
-                servable.compile_in(self._compiler)
-            else:  # traffic must find the new version as fast as the old one
-                await servable.compiled(self._compiler)
-        except Exception as error:
-            if not isinstance(error, ServingError):
-                _log.exception("loading version %d of %s failed", version, name)
-            problem = error if isinstance(error, ServingError) else FailedPrecondition("loading failed")
-            _log.warning("version %d of %s is not served: %s", version, name, problem.message)
-            model.statuses[version] = VersionStatus(version, State.END, problem.code, problem.message)
-            self._events.load_failed(name)
-            if servable is not None:
-                await servable.close(0)
-            return False
-        seconds = time.monotonic() - began
-        old, model.current = model.current, servable
-        model.failed.pop(version, None)
-        model.statuses[version] = VersionStatus(version, State.AVAILABLE)
-        _log.info("version %d of %s is available after %.1f s", version, name, seconds)
-        self._events.loaded(name, version, seconds)
-        if old is not None:
-            self._retire(name, old, self._grace_seconds)
-        return True
-
-    def _retire(self, name: str, servable: Servable, grace: float) -> None:
-        task = asyncio.create_task(self._unload(name, servable, grace))
-        self._retiring.add(task)
-        task.add_done_callback(self._retiring.discard)
-
-    async def _unload(self, name: str, servable: Servable, grace: float) -> None:
-        statuses = self._models[name].statuses
-        statuses[servable.version] = VersionStatus(servable.version, State.UNLOADING)
-        try:
-            await servable.close(grace)
-        finally:
-            statuses[servable.version] = VersionStatus(servable.version, State.END)
-            self._events.unloaded(name, servable.version)
-        _log.info("version %d of %s is unloaded", servable.version, name)
+            found = await in_thread(models_in, base, name="look")
+        except OSError as error:
+            _log.warning("the models cannot be listed: %s", error)
+            return
+        if base is not self._base:
+            return
+        for name, folder in found.items():
+            if name not in self._models:
+                config = ModelConfig(name, str(folder))
+                self._models[name] = Model(config, open_store(config.base_path, None), self._loading)
+        for name, model in self._models.items():
+            if name in found:
+                model.look(trust=trust)
+            elif self._loading.policy.servables_vanish:
+                model.gone()
 
 
-def _scan(base: Path | Mapping[str, Path]) -> dict[str, _Versions]:
-    folders = base if isinstance(base, Mapping) else models_in(base)
-    found: dict[str, _Versions] = {}
-    for name, folder in folders.items():
-        with contextlib.suppress(OSError):  # it may come back
-            found[name] = {version: (path, fingerprint(path)) for version, path in versions_in(folder).items()}
-    return found
+@contextlib.asynccontextmanager
+async def _until(deadline: float, what: str) -> AsyncIterator[None]:
+    """A wait that ends at `deadline` with DeadlineExceeded."""
+    try:
+        async with asyncio.timeout(deadline - time.monotonic()):
+            yield
+    except TimeoutError:
+        raise DeadlineExceeded(f"the deadline passed while waiting for {what}") from None
 
 
-def _asked(name: str, version: int | None, label: str | None) -> str:
+def _asked(name: str, version: int | None) -> str:
     """The request in TF Serving's words, which its clients look for."""
-    if label is not None:
-        return f"Specific({name}, {label})"
-    return f"Latest({name})" if version is None else f"Specific({name}, {version})"
+    return f"Latest({name[:_SHOWN]})" if version is None else f"Specific({name[:_SHOWN]}, {version})"
+
+
+def _unavailable(name: str, model: Model) -> str:
+    """One model that did not become available, as TF Serving lists them."""
+    failure = model.failure()
+    if failure is not None:
+        return f"{{{{name: {name} version: {failure.version}}} due to error: {failure.code.name}: {failure.message}}}, "
+    if model.problem is not None:
+        return f"{{{{name: {name}}} due to error: NOT_FOUND: Could not find base path {model.config.base_path}}}, "
+    return f"{{{{name: {name}}} due to error: NOT_FOUND: no version is there}}, "

@@ -19,6 +19,7 @@ from serving.peers import Peers
 from serving.repository import Repository, RepositoryEvents
 from serving.rest.app import build_app
 from serving.settings import Settings
+from serving.sources import models_of, policy_of
 
 if TYPE_CHECKING:
     from serving.servable import Servable
@@ -39,14 +40,13 @@ class Worker:
         if settings.metrics_directory is not None:
             forget_dead_workers(settings.metrics_directory)
         self._metrics = process_metrics()
-        base: Path | dict[str, Path] = settings.models
-        if settings.model_base_path is not None:
-            base = {settings.model_name: Path(settings.model_base_path)}
         self._repository = Repository(
-            base,
+            models_of(settings),
             self._load,
             poll_seconds=settings.file_system_poll_wait_seconds,
             grace_seconds=settings.grace_period_seconds,
+            policy=policy_of(settings),
+            cache=settings.model_cache_directory,
             events=RepositoryEvents(self._metrics.loaded, self._metrics.unloaded, self._metrics.load_failed),
         )
         self.engine = Engine(
@@ -88,8 +88,7 @@ class Worker:
             # Connections that wait in the sockets' queues would be reset if those closed now.
             linger = min(_LINGER_SECONDS, grace / 4)
             await asyncio.sleep(linger)
-            listeners = [(self._settings.port, self._grpc.drain), (self._settings.rest_api_port, self._http.drain)]
-            await asyncio.gather(*(drain(grace - linger) for port, drain in listeners if port))
+            await asyncio.gather(self._grpc.drain(grace - linger), self._http.drain(grace - linger))
 
     async def close(self) -> None:
         """Unloads the models; nothing may ask for an answer any more."""
@@ -118,10 +117,8 @@ class Worker:
                 reuse_port=True,
             )
             self._http = HttpServer(self.rest, max_concurrent_requests=settings.max_concurrent_requests)
-            if settings.port:
-                await self._grpc.start()
-            if settings.rest_api_port:
-                await self._http.start(ports.listen(settings.host, settings.rest_api_port))
+            await self._grpc.start()
+            await self._http.start(ports.listen(settings.host, settings.rest_api_port))
             self._serving = True
         except Exception:
             # It stays, and says that it is not ready: to end would only make BentoML start it again.
@@ -134,7 +131,7 @@ class Worker:
         from serving.servable import LoadOptions, load_servable
 
         settings = self._settings
-        threads = settings.intra_op_threads or max(1, machine.cores() // settings.workers)
+        threads = settings.tensorflow_intra_op_parallelism or max(1, machine.cores() // settings.workers)
         options = LoadOptions(threads, compile=settings.xla, enable_batching=settings.enable_batching)
         return load_servable(name, version, path, options, lambda report: self._metrics.ran(name, report))
 

@@ -3,7 +3,7 @@
 import pytest
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
-from serving.errors import FailedPrecondition, InvalidInput
+from serving.errors import InvalidInput
 from serving.model_config import ConfigError, ModelConfig, VersionPolicy, from_message, parse, to_text
 
 WHOLE = """
@@ -104,10 +104,10 @@ def test_a_message_is_read_as_its_text_is():
 
 def test_only_a_list_of_models_can_replace_another():
     message = ModelServerConfig()
-    with pytest.raises(FailedPrecondition, match="Cannot transition to requested config"):
+    with pytest.raises(InvalidInput, match="Only ModelConfigList is currently supported"):
         from_message(message)
     message.custom_model_config.SetInParent()
-    with pytest.raises(FailedPrecondition, match="Cannot transition to requested config"):
+    with pytest.raises(InvalidInput, match="Only ModelConfigList is currently supported"):
         from_message(message)
     message.model_config_list.SetInParent()
     assert from_message(message) == ()

@@ -1,0 +1,84 @@
+"""Calls that block, each in a thread of its own, so that one that hangs keeps nothing else waiting."""
+
+import asyncio
+import contextlib
+import os
+import threading
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
+
+from serving.errors import Internal
+
+_T = TypeVar("_T")
+_NICE = 10
+
+
+async def in_thread(
+    call: Callable[..., _T], *arguments: Any, name: str, discard: Callable[[_T], object] = lambda result: None
+) -> _T:
+    """What call(*arguments) returns or raises.
+
+    A caller who goes leaves the thread running; `discard` then gets the result, in the event loop.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[_T] = loop.create_future()
+
+    def run() -> None:
+        try:
+            result = call(*arguments)
+        except BaseException as error:  # whatever a model's files make of this thread must not end the process
+            settle: Callable[[asyncio.Future[_T]], None] = _failing(
+                error if isinstance(error, Exception) else Internal(f"{name} ended by {error!r}")
+            )
+        else:
+            settle = _succeeding(result, discard)
+        with contextlib.suppress(RuntimeError):  # the event loop has closed
+            loop.call_soon_threadsafe(settle, done)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return await done
+
+
+def _failing(error: Exception) -> "Callable[[asyncio.Future[_T]], None]":
+    return lambda done: None if done.done() else done.set_exception(error)
+
+
+def _succeeding(result: _T, discard: Callable[[_T], object]) -> "Callable[[asyncio.Future[_T]], None]":
+    def settle(done: "asyncio.Future[_T]") -> None:
+        if done.done():
+            discard(result)
+        else:
+            done.set_result(result)
+
+    return settle
+
+
+def yield_to_traffic() -> None:
+    """Lowers this thread's priority for good, and that of threads it starts from now on. Linux only; elsewhere not."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+
+
+class Slots:
+    """Lets so many through at once; who stays longer than `patience` seconds no longer counts."""
+
+    def __init__(self, count: int, patience: float) -> None:
+        self._free = asyncio.Semaphore(count)
+        self._patience = patience
+
+    @contextlib.asynccontextmanager
+    async def one(self) -> AsyncIterator[None]:
+        await self._free.acquire()
+        held = [True]
+
+        def give() -> None:
+            if held:
+                held.clear()
+                self._free.release()
+
+        timer = asyncio.get_running_loop().call_later(self._patience, give)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            give()
