@@ -11,7 +11,7 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from serving.errors import FailedPrecondition
+from serving.errors import FailedPrecondition, InvalidInput
 
 _FILE_NAME = "batching_params.pbtxt"
 _INT64 = ".google.protobuf.Int64Value"
@@ -46,7 +46,15 @@ def read_batching_parameters(version: Path) -> BatchingParameters | None:
     if not file.is_file():
         return None
     try:
-        message = text_format.Parse(file.read_text(encoding="utf-8"), _message_class()())
+        return parse_batching_parameters(file.read_text(encoding="utf-8"))
+    except (InvalidInput, UnicodeError) as error:
+        raise FailedPrecondition(f"{_FILE_NAME} is not what it must be: {error}") from error
+
+
+def parse_batching_parameters(text: str) -> BatchingParameters:
+    """Reads the text form; raises InvalidInput."""
+    try:
+        message = text_format.Parse(text, _message_class()())
         values = {name: getattr(message, name).value for name in _WRAPPED if message.HasField(name)}
         sizes = tuple(message.allowed_batch_sizes)
         if list(sizes) != sorted(set(sizes)) or any(size < 1 for size in sizes):
@@ -59,7 +67,7 @@ def read_batching_parameters(version: Path) -> BatchingParameters | None:
         known = {name: values[name] for name in BatchingParameters.model_fields if name in values}
         return BatchingParameters(**known, allowed_batch_sizes=sizes)
     except (text_format.ParseError, ValueError, ValidationError) as error:
-        raise FailedPrecondition(f"{_FILE_NAME} is not what it must be: {error}") from error
+        raise InvalidInput(f"these are no batching parameters: {error}") from error
 
 
 @cache

@@ -1,14 +1,20 @@
 """What the first process does before there are workers: it claims ports and makes the directories they share."""
 
 import contextlib
+import fcntl
+import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from serving import ports
-from serving.settings import Settings, SettingsError
+from serving import ports, preflight
+from serving.settings import Settings
+
+_PREFIX = "seqserve-"
+_LOCK = "lock"
+_DIRECTORIES = {"metrics_directory": "metrics", "run_directory": "workers", "model_cache_directory": "cache"}
 
 
 @dataclass(frozen=True)
@@ -33,22 +39,20 @@ def prepare(settings: Settings, http_port: int | None, packed: Iterable[tuple[st
     with contextlib.ExitStack() as undo:
         if http_port is not None:
             ports.check(settings.host, http_port, "http_port")
-        undo.enter_context(ports.hold(settings.host, settings.port, "port"))
-        undo.enter_context(ports.hold(settings.host, settings.rest_api_port, "rest_api_port"))
-        shared = Path(tempfile.mkdtemp(prefix="seqserve-"))
-        undo.callback(shutil.rmtree, shared, ignore_errors=True)
+        for name in ("port", "rest_api_port"):
+            if port := getattr(settings, name):
+                undo.enter_context(ports.hold(settings.host, port, name))
+        shared = undo.enter_context(_shared_directory(Path(tempfile.gettempdir())))
         chosen = settings.model_fields_set
         given: dict[str, Path] = {}
-        if "metrics_directory" not in chosen:
-            given["metrics_directory"] = shared / "metrics"
-            given["metrics_directory"].mkdir()
-        if "run_directory" not in chosen:
-            given["run_directory"] = shared / "workers"
-            given["run_directory"].mkdir()
-        if not chosen & {"models", "model_base_path"} and _link(packed, shared / "models"):
+        for name, folder in _DIRECTORIES.items():
+            if name not in chosen:
+                given[name] = shared / folder
+                given[name].mkdir()
+        if not settings.as_tensorflow_serving and "models" not in chosen and _link(packed, shared / "models"):
             given["models"] = shared / "models"
         whole = settings.model_copy(update=given)
-        _check_models(whole)
+        preflight.check(whole)
         return Launch(whole.environment(), undo.pop_all())
 
 
@@ -60,9 +64,20 @@ def _link(packed: Iterable[tuple[str, int, Path]], base: Path) -> bool:
     return base.is_dir()
 
 
-def _check_models(settings: Settings) -> None:
-    setting, directory = "models", settings.models
-    if settings.model_base_path is not None:
-        setting, directory = "model_base_path", Path(settings.model_base_path)
-    if not directory.is_dir():
-        raise SettingsError(f"{setting}: expected a directory. Received: {str(directory)!r}")
+@contextlib.contextmanager
+def _shared_directory(parent: Path) -> Iterator[Path]:
+    """A directory for this block's time. Those of servers that were killed go as well: nobody holds their locks."""
+    for lock in parent.glob(f"{_PREFIX}*/{_LOCK}"):
+        if lock.parent.lstat().st_uid != os.getuid():
+            continue
+        with contextlib.suppress(OSError), lock.open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(lock.parent, ignore_errors=True)
+    made = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+    with contextlib.ExitStack() as undo:
+        undo.callback(shutil.rmtree, made, ignore_errors=True)
+        # Locked before it has the name that others look for.
+        unnamed = made / f"{_LOCK}.new"
+        fcntl.flock(undo.enter_context(unnamed.open("w")), fcntl.LOCK_EX)
+        os.rename(unnamed, made / _LOCK)
+        yield made

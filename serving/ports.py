@@ -22,6 +22,13 @@ def check(host: str, port: int, purpose: str) -> None:
             raise PortError(_message(host, port, purpose, error)) from None
 
 
+def free(host: str) -> int:
+    """A port that nobody has at this moment."""
+    with socket.socket(_family(host)) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
 def hold(host: str, port: int, purpose: str) -> socket.socket:
     """Checks the port and keeps it: bound but not listening, so that only sockets of `listen` accept."""
     check(host, port, purpose)

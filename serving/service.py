@@ -43,6 +43,7 @@ except SettingsError as error:
 if _settings.metrics_directory is not None:
     # BentoML's own is one for all servers on a machine, and each that starts empties it.
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_settings.metrics_directory)
+_http_port = _settings.http_port or ports.free(_settings.host)
 
 
 class _Mounted:
@@ -79,7 +80,7 @@ _mounted = _Mounted()
 @bentoml.service(
     name="seqserve",
     workers=_settings.workers,
-    http={"host": _settings.host, "port": _settings.http_port},
+    http={"host": _settings.host, "port": _http_port},
     # Ours come first, with a better message; this one ends what never sends its body.
     traffic={"timeout": _settings.request_timeout_seconds + 5},
     logging={"access": {"enabled": _settings.access_log}},
@@ -102,7 +103,7 @@ class SeqServe:
         command = click.get_current_context(silent=True)
         http_port: int | None = None
         if command is not None:
-            http_port = command.params.get("port") or _settings.http_port
+            http_port = command.params.get("port") or _http_port
         try:
             launched = launch.prepare(_settings, http_port, _packed())
         except (SettingsError, ports.PortError) as error:
@@ -110,11 +111,11 @@ class SeqServe:
         atexit.register(launched.kept.close)
         os.environ.update(launched.environment)
         _log.info(
-            "on %s: typed API on port %s, gRPC on %d, REST on %d; workers: %d",
+            "on %s: typed API on port %s, gRPC on %s, REST on %s; workers: %d",
             _settings.host,
             http_port,
-            _settings.port,
-            _settings.rest_api_port,
+            _settings.port or "none",
+            _settings.rest_api_port or "none",
             _settings.workers,
         )
 

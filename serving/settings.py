@@ -1,14 +1,16 @@
 """Every setting of the server, in one frozen object.
 
 `python -m serving` takes them as flags and writes them into the environment as SEQSERVE_<NAME>; the service
-and its workers read that environment, here and nowhere else. Names are TF Serving's where it has the setting.
+and its workers read that environment, here and nowhere else. Names are TF Serving's where it has the setting, and
+where nothing else names models, MODEL_NAME and MODEL_BASE_PATH do as in TF Serving's container.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -31,7 +33,19 @@ def _address(value: str) -> str:
     return value
 
 
-Port = Annotated[int, Field(ge=1, le=65535)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+_SOURCES = ("models", "model_base_path", "model_config_file")
+
+
+def _container_variables(given: Any) -> Any:
+    """What the entry point of TF Serving's container makes of its two variables."""
+    found = [name for name in ("MODEL_NAME", "MODEL_BASE_PATH") if os.environ.get(name)]
+    if not found or not isinstance(given, dict) or any(given.get(source) for source in _SOURCES):
+        return given
+    name = os.environ.get("MODEL_NAME") or "model"
+    base = os.environ.get("MODEL_BASE_PATH") or "/models"
+    return {"model_name": name, **given, "model_base_path": f"{base}/{name}"}
 
 
 class Settings(BaseSettings):
@@ -41,9 +55,6 @@ class Settings(BaseSettings):
         env_prefix=PREFIX,
         frozen=True,
         extra="forbid",
-        cli_prog_name="python -m serving",
-        cli_avoid_json=True,
-        cli_hide_none_type=True,
     )
 
     models: Path = Field(
@@ -58,6 +69,9 @@ class Settings(BaseSettings):
     model_config_file: Path | None = Field(
         None, description="TF Serving's ModelServerConfig in its text form, with any number of models."
     )
+    saved_model_tags: str = Field(
+        "serve", min_length=1, description="Tags of the graph to load from each SavedModel: serve,gpu."
+    )
     model_config_file_poll_wait_seconds: float = Field(
         0, description="Time between looks at --model_config_file; 0 reads it once, at the start."
     )
@@ -68,12 +82,15 @@ class Settings(BaseSettings):
         "0.0.0.0", description="IP address to listen on, for all three ports."
     )
     http_port: Port = Field(
-        3000, description="Typed HTTP API, its documentation, metrics, health; the REST API as well."
+        3000,
+        description="Typed HTTP API, its documentation, metrics, health; the REST API as well. 0 picks a free port.",
     )
     port: Port = Field(
-        8500, description="gRPC: TF Serving's services, the Open Inference Protocol, health, reflection."
+        8500, description="gRPC: TF Serving's services, the Open Inference Protocol, health, reflection. 0 for none."
     )
-    rest_api_port: Port = Field(8501, description="REST: TF Serving's /v1 and the Open Inference Protocol's /v2.")
+    rest_api_port: Port = Field(
+        8501, description="REST: TF Serving's /v1 and the Open Inference Protocol's /v2. 0 for none."
+    )
     workers: int = Field(
         default_factory=default_workers,
         ge=1,
@@ -127,6 +144,9 @@ class Settings(BaseSettings):
     enable_model_warmup: bool = Field(
         True, description="Replay a version's assets.extra/tf_serving_warmup_requests before it serves."
     )
+    num_request_iterations_for_warmup: int = Field(
+        0, description="How often each of these requests is replayed; once where this is 0 or less."
+    )
     enable_batching: bool = Field(
         False, description="Batch requests for models without batching parameters of their own, too."
     )
@@ -144,16 +164,17 @@ class Settings(BaseSettings):
     tensorflow_inter_op_parallelism: int = Field(
         0, ge=0, description="Operations of one call that may run at once; 0 leaves it to the server."
     )
+    per_process_gpu_memory_fraction: float = Field(
+        0, ge=0, le=1, description="Part of a graphics card's memory that a worker may take; 0 takes what it needs."
+    )
     tensorflow_session_parallelism: int = Field(0, ge=0, description="Both of these at once, as TF Serving takes it.")
     rest_api_timeout_in_ms: int | None = Field(
-        None, description="How long a request over REST may take; by default as long as any other."
+        None, description="How long a request over REST may take; by default, and with 0 or less, as any other."
     )
+    rest_api_enable_cors_support: bool = Field(False, description="Let web pages from anywhere call the REST port.")
     grpc_socket_path: str | None = Field(None, description="Unix socket that serves gRPC beside --port.")
     grpc_channel_arguments: str = Field(
         "", description="Arguments of the gRPC server: grpc.max_connection_age_ms=2000,name=value."
-    )
-    grpc_max_threads: int | None = Field(
-        None, ge=1, description="Threads that read and write gRPC messages in TF Serving; here one event loop does."
     )
     ssl_config_file: Path | None = Field(
         None, description="TF Serving's SSLConfig in its text form: keys and certificates for gRPC over TLS."
@@ -169,18 +190,60 @@ class Settings(BaseSettings):
     )
     access_log: bool = Field(False, description="Log each request on the typed HTTP API.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _from_the_container(cls, given: Any) -> Any:
+        return _container_variables(given)
+
     @model_validator(mode="after")
     def _one_source_of_models(self) -> "Settings":
-        if self.model_base_path is not None and "models" in self.model_fields_set:
-            raise ValueError("expected models or model_base_path, got both")
+        for theirs in ("model_base_path", "model_config_file"):
+            if getattr(self, theirs) is not None and "models" in self.model_fields_set:
+                raise ValueError(f"expected models or {theirs}, got both")
         return self
 
     @model_validator(mode="after")
     def _ports_differ(self) -> "Settings":
         ports = (self.http_port, self.port, self.rest_api_port)
-        if len(set(ports)) < len(ports):
+        taken = [port for port in ports if port]
+        if len(set(taken)) < len(taken):
             raise ValueError(f"expected three different ports, got http_port, port, rest_api_port = {ports}")
         return self
+
+    @model_validator(mode="after")
+    def _batching_parameters_are_asked_for(self) -> "Settings":
+        if self.batching_parameters_file is not None and not self.enable_batching:
+            raise ValueError("batching_parameters_file is set without setting enable_batching to true")
+        return self
+
+    @model_validator(mode="after")
+    def _parallelism_is_said_once(self) -> "Settings":
+        both = self.tensorflow_intra_op_parallelism and self.tensorflow_inter_op_parallelism
+        if both and self.tensorflow_session_parallelism:
+            raise ValueError(
+                "expected tensorflow_session_parallelism, or tensorflow_intra_op_parallelism and "
+                "tensorflow_inter_op_parallelism, got all of them"
+            )
+        return self
+
+    @property
+    def as_tensorflow_serving(self) -> bool:
+        """Whether models are named in TF Serving's way."""
+        return self.model_base_path is not None or self.model_config_file is not None
+
+    @property
+    def intra_op_threads(self) -> int:
+        """Threads for one operation; 0 for a share of the cores."""
+        if self.tensorflow_inter_op_parallelism or self.tensorflow_intra_op_parallelism:
+            return self.tensorflow_intra_op_parallelism
+        return self.tensorflow_session_parallelism
+
+    @property
+    def inter_op_threads(self) -> int:
+        """Operations of one call that may run at once; 0 for the server's choice."""
+        if self.tensorflow_inter_op_parallelism or self.tensorflow_intra_op_parallelism:
+            return self.tensorflow_inter_op_parallelism
+        return self.tensorflow_session_parallelism
 
     def environment(self) -> Mapping[str, str]:
         """The variables that give another process the settings that were given to this one."""
@@ -188,9 +251,10 @@ class Settings(BaseSettings):
         return {f"{PREFIX}{name.upper()}": str(value) for name, value in given.items()}
 
 
-def from_flags(flags: Sequence[str]) -> Settings:
-    """Settings from flags over the environment; a flag that is not known ends the process, as --help does."""
-    return _checked(lambda: Settings(_cli_parse_args=list(flags)))
+def from_values(values: Mapping[str, str]) -> Settings:
+    """Settings from values as they stand in flags, over the environment; raises SettingsError."""
+    given: dict[str, Any] = dict(values)
+    return _checked(lambda: Settings(**given))
 
 
 @lru_cache(maxsize=1)

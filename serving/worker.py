@@ -88,7 +88,8 @@ class Worker:
             # Connections that wait in the sockets' queues would be reset if those closed now.
             linger = min(_LINGER_SECONDS, grace / 4)
             await asyncio.sleep(linger)
-            await asyncio.gather(self._grpc.drain(grace - linger), self._http.drain(grace - linger))
+            listeners = [(self._settings.port, self._grpc.drain), (self._settings.rest_api_port, self._http.drain)]
+            await asyncio.gather(*(drain(grace - linger) for port, drain in listeners if port))
 
     async def close(self) -> None:
         """Unloads the models; nothing may ask for an answer any more."""
@@ -117,8 +118,10 @@ class Worker:
                 reuse_port=True,
             )
             self._http = HttpServer(self.rest, max_concurrent_requests=settings.max_concurrent_requests)
-            await self._grpc.start()
-            await self._http.start(ports.listen(settings.host, settings.rest_api_port))
+            if settings.port:
+                await self._grpc.start()
+            if settings.rest_api_port:
+                await self._http.start(ports.listen(settings.host, settings.rest_api_port))
             self._serving = True
         except Exception:
             # It stays, and says that it is not ready: to end would only make BentoML start it again.
@@ -131,7 +134,7 @@ class Worker:
         from serving.servable import LoadOptions, load_servable
 
         settings = self._settings
-        threads = settings.tensorflow_intra_op_parallelism or max(1, machine.cores() // settings.workers)
+        threads = settings.intra_op_threads or max(1, machine.cores() // settings.workers)
         options = LoadOptions(threads, compile=settings.xla, enable_batching=settings.enable_batching)
         return load_servable(name, version, path, options, lambda report: self._metrics.ran(name, report))
 

@@ -1,4 +1,5 @@
 import socket
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,30 @@ def test_settings_win_over_the_models_of_a_bento(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_is_not_there_is_named_and_the_ports_are_free_again(tmp_path: Path) -> None:
-    settings = Settings(host="127.0.0.1", model_base_path=str(tmp_path / "nothing"), **_free_ports())
-    with pytest.raises(SettingsError, match=r"model_base_path: expected a directory. Received: '.*nothing'"):
+    settings = Settings(host="127.0.0.1", models=tmp_path / "nothing", **_free_ports())
+    with pytest.raises(SettingsError, match=r"models: expected a directory. Received: '.*nothing'"):
         launch.prepare(settings, None, [])
     ports.check("127.0.0.1", settings.port, "port")
+
+
+def test_listeners_that_are_off_claim_no_port(tmp_path: Path) -> None:
+    settings = Settings(host="127.0.0.1", models=tmp_path, port=0, rest_api_port=0)
+    launch.prepare(settings, None, []).kept.close()
+
+
+def test_what_a_killed_server_left_goes_and_what_a_living_one_has_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    settings = Settings(host="127.0.0.1", models=tmp_path, port=0, rest_api_port=0)
+    first = launch.prepare(settings, None, [])
+    living = Path(first.environment["SEQSERVE_METRICS_DIRECTORY"])
+    dead = tmp_path / "seqserve-dead"
+    (dead / "metrics").mkdir(parents=True)
+    (dead / "lock").touch()
+    second = launch.prepare(settings, None, [])
+    assert living.is_dir()
+    assert not dead.exists()
+    first.kept.close()
+    second.kept.close()
+    assert not list(tmp_path.glob("seqserve-*"))

@@ -1,14 +1,13 @@
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from serving import machine
-from serving.settings import Settings, SettingsError, from_flags
+from serving.flags import parse
+from serving.settings import Settings, SettingsError, from_values
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -16,8 +15,12 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture(autouse=True)
 def _no_settings_around(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
-        if name.startswith("SEQSERVE_"):
+        if name.startswith(("SEQSERVE_", "MODEL_")):
             monkeypatch.delenv(name)
+
+
+def from_flags(flags: list[str]) -> Settings:
+    return from_values(parse(flags).settings)
 
 
 def test_defaults_are_the_ports_people_know() -> None:
@@ -58,6 +61,12 @@ def test_settings_cannot_be_changed() -> None:
         (["--host", "example.com"], r"host: .*IPv4.* Received: 'example.com'"),
         (["--port", "8501"], r"expected three different ports, got .*8501"),
         (["--models", "/a", "--model_base_path", "/b"], r"expected models or model_base_path, got both"),
+        (["--models", "/a", "--model_config_file", "/b"], r"expected models or model_config_file, got both"),
+        (["--batching_parameters_file", "/b"], r"batching_parameters_file is set without setting enable_batching"),
+        (
+            [f"--tensorflow_{which}_parallelism=2" for which in ("session", "intra_op", "inter_op")],
+            r"expected tensorflow_session_parallelism, or .*, got all of them",
+        ),
     ],
 )
 def test_an_impossible_setting_is_refused_by_name(flags: list[str], expected: str) -> None:
@@ -65,22 +74,38 @@ def test_an_impossible_setting_is_refused_by_name(flags: list[str], expected: st
         from_flags(flags)
 
 
-def test_help_lists_every_setting_with_its_description() -> None:
-    command = [sys.executable, "-m", "serving", "--help"]
-    shown = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=60).stdout
-    words = " ".join(shown.split())
-    for name, field in Settings.model_fields.items():
-        assert f"--{name} " in words
-        assert field.description is not None
-        assert field.description in words
+def test_listeners_that_are_off_need_no_ports_of_their_own() -> None:
+    settings = from_flags(["--port=0", "--rest_api_port=0"])
+    assert (settings.port, settings.rest_api_port) == (0, 0)
 
 
-def test_a_bad_flag_ends_the_start_with_one_line() -> None:
-    command = [sys.executable, "-m", "serving", "--workers", "none"]
-    ended = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=60)
-    assert ended.returncode != 0
-    assert ended.stderr.startswith("seqserve: workers: ")
-    assert len(ended.stderr.splitlines()) == 1
+def test_the_variables_of_tf_servings_container_name_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODEL_NAME", "resnet")
+    settings = from_flags([])
+    assert (settings.model_name, settings.model_base_path) == ("resnet", "/models/resnet")
+    assert settings.environment()["SEQSERVE_MODEL_BASE_PATH"] == "/models/resnet"
+    monkeypatch.setenv("MODEL_BASE_PATH", "/srv")
+    assert Settings().model_base_path == "/srv/resnet"
+    monkeypatch.delenv("MODEL_NAME")
+    assert Settings().model_base_path == "/srv/model"
+    assert Settings().model_name == "model"
+
+
+@pytest.mark.parametrize("flag", ["--models=/a", "--model_base_path=/a", "--model_config_file=/a"])
+def test_whatever_else_names_models_wins_over_the_containers_variables(
+    monkeypatch: pytest.MonkeyPatch, flag: str
+) -> None:
+    monkeypatch.setenv("MODEL_NAME", "resnet")
+    settings = from_flags([flag])
+    assert settings.model_name == "default"
+    assert settings.model_base_path in (None, "/a")
+
+
+def test_parallelism_of_sessions_stands_for_both() -> None:
+    assert from_flags(["--tensorflow_session_parallelism=3"]).intra_op_threads == 3
+    assert from_flags(["--tensorflow_session_parallelism=3"]).inter_op_threads == 3
+    settings = from_flags(["--tensorflow_session_parallelism=3", "--tensorflow_inter_op_parallelism=2"])
+    assert (settings.intra_op_threads, settings.inter_op_threads) == (0, 2)
 
 
 def test_every_setting_is_documented() -> None:
