@@ -44,11 +44,13 @@ def prepare(settings: Settings, http_port: int | None, packed: Iterable[tuple[st
                 undo.enter_context(ports.hold(settings.host, port, name))
         shared = undo.enter_context(_shared_directory(Path(tempfile.gettempdir())))
         chosen = settings.model_fields_set
-        given: dict[str, Path] = {}
+        given: dict[str, Path | str] = {}
+        if settings.grpc_socket_path is not None:
+            given["grpc_socket_path"] = os.path.abspath(settings.grpc_socket_path)
         for name, folder in _DIRECTORIES.items():
             if name not in chosen:
+                (shared / folder).mkdir()
                 given[name] = shared / folder
-                given[name].mkdir()
         if not settings.as_tensorflow_serving and "models" not in chosen and _link(packed, shared / "models"):
             given["models"] = shared / "models"
         whole = settings.model_copy(update=given)

@@ -6,7 +6,7 @@ where nothing else names models, MODEL_NAME and MODEL_BASE_PATH do as in TF Serv
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
@@ -31,6 +31,14 @@ def _address(value: str) -> str:
     value = "127.0.0.1" if value == "localhost" else value
     ip_address(value)
     return value
+
+
+def _channel_arguments(text: str) -> str:
+    for argument in filter(None, text.split(",")):
+        name, equals, _ = argument.partition("=")
+        if not name or not equals:
+            raise ValueError("expected name=value,name=value")
+    return text
 
 
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -173,7 +181,7 @@ class Settings(BaseSettings):
     )
     rest_api_enable_cors_support: bool = Field(False, description="Let web pages from anywhere call the REST port.")
     grpc_socket_path: str | None = Field(None, description="Unix socket that serves gRPC beside --port.")
-    grpc_channel_arguments: str = Field(
+    grpc_channel_arguments: Annotated[str, AfterValidator(_channel_arguments)] = Field(
         "", description="Arguments of the gRPC server: grpc.max_connection_age_ms=2000,name=value."
     )
     ssl_config_file: Path | None = Field(
@@ -232,6 +240,12 @@ class Settings(BaseSettings):
         return self.model_base_path is not None or self.model_config_file is not None
 
     @property
+    def channel_arguments(self) -> Sequence[tuple[str, int | str]]:
+        """grpc_channel_arguments, taken apart: what can be an int32 is one."""
+        pairs = [argument.partition("=")[::2] for argument in self.grpc_channel_arguments.split(",") if argument]
+        return [(name, int(value) if _is_int32(value) else value) for name, value in pairs]
+
+    @property
     def intra_op_threads(self) -> int:
         """Threads for one operation; 0 for a share of the cores."""
         if self.tensorflow_inter_op_parallelism or self.tensorflow_intra_op_parallelism:
@@ -249,6 +263,13 @@ class Settings(BaseSettings):
         """The variables that give another process the settings that were given to this one."""
         given = self.model_dump(mode="json", include=set(self.model_fields_set), exclude_none=True)
         return {f"{PREFIX}{name.upper()}": str(value) for name, value in given.items()}
+
+
+def _is_int32(text: str) -> bool:
+    try:
+        return -(2**31) <= int(text) < 2**31
+    except ValueError:
+        return False
 
 
 def from_values(values: Mapping[str, str]) -> Settings:

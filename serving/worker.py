@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from serving import machine, ports
+from serving import machine
 from serving.control import Control
 from serving.engine import Engine
-from serving.http_server import HttpServer
+from serving.listeners import Listeners
 from serving.metrics import forget_dead_workers, process_metrics
 from serving.peers import Peers
 from serving.repository import Repository, RepositoryEvents
@@ -66,6 +66,7 @@ class Worker:
             max_message_bytes=settings.max_message_bytes,
             body_timeout=settings.request_timeout_seconds,
         )
+        self._listeners = Listeners(settings, self.engine, self._control, self.rest)
         self._serving = False
 
     @property
@@ -88,8 +89,7 @@ class Worker:
             # Connections that wait in the sockets' queues would be reset if those closed now.
             linger = min(_LINGER_SECONDS, grace / 4)
             await asyncio.sleep(linger)
-            listeners = [(self._settings.port, self._grpc.drain), (self._settings.rest_api_port, self._http.drain)]
-            await asyncio.gather(*(drain(grace - linger) for port, drain in listeners if port))
+            await self._listeners.drain(grace - linger)
 
     async def close(self) -> None:
         """Unloads the models; nothing may ask for an answer any more."""
@@ -99,29 +99,14 @@ class Worker:
 
     async def _start(self) -> None:
         began = time.monotonic()
-        settings = self._settings
         try:
             # In a thread, for TensorFlow takes seconds to import, and port 3000 is open already.
-            for module in ("serving.servable", "serving.grpc.server"):
+            for module in ("serving.servable", "serving.grpc.unix_socket"):
                 await asyncio.to_thread(importlib.import_module, module)
             if self._peers is not None:
                 await self._peers.start()
             await self._repository.start()
-            from serving.grpc.server import Server
-
-            self._grpc = Server(
-                self.engine,
-                self._control,
-                addresses=[_address(settings.host, settings.port)],
-                max_message_bytes=settings.max_message_bytes,
-                max_concurrent_requests=settings.max_concurrent_requests,
-                reuse_port=True,
-            )
-            self._http = HttpServer(self.rest, max_concurrent_requests=settings.max_concurrent_requests)
-            if settings.port:
-                await self._grpc.start()
-            if settings.rest_api_port:
-                await self._http.start(ports.listen(settings.host, settings.rest_api_port))
+            await self._listeners.open()
             self._serving = True
         except Exception:
             # It stays, and says that it is not ready: to end would only make BentoML start it again.
@@ -147,7 +132,3 @@ class Worker:
                 rows, shapes = (servable.depth, servable.shapes_to_compile) if servable else (0, 0)
                 self._metrics.waiting(name, rows, shapes)
             await asyncio.sleep(_OBSERVE_SECONDS)
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

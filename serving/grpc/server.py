@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import grpc
 from grpc_reflection.v1alpha import reflection
 
+from serving.config_files import TlsConfig
 from serving.control import Control
 from serving.engine import Engine
 from serving.grpc import health, oip, tfserving
@@ -19,6 +20,8 @@ class Server:
     max_message_bytes: the largest request; a larger one is answered RESOURCE_EXHAUSTED by gRPC itself.
     max_concurrent_requests: how many may be in memory, watches of health included; more are answered likewise.
     reuse_port: share the port with other processes (SO_REUSEPORT); the kernel spreads connections.
+    tls: the credentials that every address has; None for plain connections.
+    channel_arguments: gRPC's own, which win over those made here.
     """
 
     def __init__(
@@ -30,17 +33,21 @@ class Server:
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         max_concurrent_requests: int = MAX_CONCURRENT_REQUESTS,
         reuse_port: bool = False,
+        tls: TlsConfig | None = None,
+        channel_arguments: Sequence[tuple[str, int | str]] = (),
     ) -> None:
         self._engine = engine
         self._control = control
         self._addresses = addresses
         self._max_message_bytes = max_message_bytes
         self._max_concurrent_requests = max_concurrent_requests
-        self._options = (
-            ("grpc.max_receive_message_length", max_message_bytes),
-            ("grpc.max_send_message_length", -1),  # an answer is as large as its model makes it
-            ("grpc.so_reuseport", int(reuse_port)),
-        )
+        self._tls = tls
+        options: dict[str, int | str] = {
+            "grpc.max_receive_message_length": max_message_bytes,
+            "grpc.max_send_message_length": -1,  # an answer is as large as its model makes it
+            "grpc.so_reuseport": int(reuse_port),
+        }
+        self._options = tuple((options | dict(channel_arguments)).items())
         self._draining = False
 
     def ready(self) -> bool:
@@ -62,9 +69,19 @@ class Server:
         self._server = grpc.aio.server(options=self._options, maximum_concurrent_rpcs=self._max_concurrent_requests)
         self._server.add_generic_rpc_handlers([service_handler(name, methods) for name, methods in services.items()])
         reflection.enable_server_reflection((*services, reflection.SERVICE_NAME), self._server)
-        ports = [self._server.add_insecure_port(address) for address in self._addresses]
+        ports = [self._listen(address) for address in self._addresses]
         await self._server.start()
         return ports[0]
+
+    def _listen(self, address: str) -> int:
+        if self._tls is None:
+            return self._server.add_insecure_port(address)
+        credentials = grpc.ssl_server_credentials(
+            [(self._tls.server_key, self._tls.server_cert)],
+            root_certificates=self._tls.custom_ca or None,
+            require_client_auth=self._tls.client_verify,
+        )
+        return self._server.add_secure_port(address, credentials)
 
     async def drain(self, grace: float) -> None:
         """Refuses new requests, answers those accepted, and ends; after `grace` seconds it cancels them."""

@@ -1,4 +1,5 @@
 import logging
+import socket
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,30 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     bad.write_text("max_batch_size { valeu: 1 }")
     with pytest.raises(SettingsError, match=r"batching_parameters_file: '.*batching': .*valeu"):
         preflight.check(Settings(models=tmp_path, enable_batching=True, batching_parameters_file=bad))
+
+
+def test_a_socket_must_fit_where_it_shall_be(tmp_path: Path) -> None:
+    def check(path: Path) -> None:
+        preflight.check(Settings(models=tmp_path, grpc_socket_path=str(path)))
+
+    check(tmp_path / "grpc.sock")
+    with pytest.raises(SettingsError, match="expected a directory for it"):
+        check(tmp_path / "nothing" / "grpc.sock")
+    with pytest.raises(SettingsError, match="expected at most 95 bytes"):
+        check(tmp_path / ("long" * 30))
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingsError, match="expected a socket, or nothing there yet"):
+        check(tmp_path / "file")
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(tmp_path / "grpc.sock"))
+        check(tmp_path / "grpc.sock")
+        other.listen()
+        with pytest.raises(SettingsError, match="another process listens on"):
+            check(tmp_path / "grpc.sock")
+
+
+def test_a_bad_ssl_config_is_refused_before_there_are_workers(tmp_path: Path) -> None:
+    file = tmp_path / "ssl"
+    file.write_text("server_key: 'no key' server_cert: 'no certificate'")
+    with pytest.raises(SettingsError, match=r"ssl_config_file: .*: expected a key, its certificate"):
+        preflight.check(Settings(models=tmp_path, ssl_config_file=file))

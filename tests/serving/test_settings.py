@@ -62,6 +62,7 @@ def test_settings_cannot_be_changed() -> None:
         (["--port", "8501"], r"expected three different ports, got .*8501"),
         (["--models", "/a", "--model_base_path", "/b"], r"expected models or model_base_path, got both"),
         (["--models", "/a", "--model_config_file", "/b"], r"expected models or model_config_file, got both"),
+        (["--grpc_channel_arguments=a"], r"grpc_channel_arguments: expected name=value,name=value. Received: 'a'"),
         (["--batching_parameters_file", "/b"], r"batching_parameters_file is set without setting enable_batching"),
         (
             [f"--tensorflow_{which}_parallelism=2" for which in ("session", "intra_op", "inter_op")],
@@ -99,6 +100,12 @@ def test_whatever_else_names_models_wins_over_the_containers_variables(
     settings = from_flags([flag])
     assert settings.model_name == "default"
     assert settings.model_base_path in (None, "/a")
+
+
+def test_channel_arguments_are_numbers_where_they_can_be() -> None:
+    settings = from_flags(["--grpc_channel_arguments=grpc.max_connection_age_ms=2000,name=a=b,large=4294967296"])
+    expected = [("grpc.max_connection_age_ms", 2000), ("name", "a=b"), ("large", "4294967296")]
+    assert settings.channel_arguments == expected
 
 
 def test_parallelism_of_sessions_stands_for_both() -> None:
