@@ -8,7 +8,7 @@ from grpc_reflection.v1alpha import reflection
 from serving.config_files import TlsConfig
 from serving.control import Control
 from serving.engine import Engine
-from serving.grpc import health, oip, tfserving
+from serving.grpc import health, model_service, oip, tfserving
 from serving.grpc.calls import Methods, service_handler
 from serving.limits import MAX_CONCURRENT_REQUESTS, MAX_MESSAGE_BYTES
 
@@ -57,10 +57,10 @@ class Server:
     async def start(self) -> int:
         """Binds and serves; returns the port of the first address. Raises RuntimeError if it cannot bind."""
         services: dict[str, Methods] = {
-            tfserving.PREDICTION_SERVICE: tfserving.PredictionService(
+            tfserving.SERVICE: tfserving.PredictionService(
                 self._engine, max_message_bytes=self._max_message_bytes
             ).methods,
-            tfserving.MODEL_SERVICE: tfserving.ModelService(self._control).methods,
+            model_service.SERVICE: model_service.ModelService(self._control).methods,
             oip.SERVICE: oip.InferenceService(self._engine, self._control, ready=self.ready).methods,
         }
         self._health = health.Health(self.ready, services)

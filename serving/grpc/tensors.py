@@ -47,7 +47,10 @@ def decode_inputs(tensors: Mapping[str, Any], max_repeated_bytes: int) -> dict[s
     """
     arrays = {}
     for name, tensor in tensors.items():
-        array, repeated = _decode(name, tensor, max_repeated_bytes)
+        try:
+            array, repeated = _decode(name, tensor, max_repeated_bytes)
+        except InvalidInput as error:
+            raise InvalidInput(f"tensor parsing error: {error.message}") from None
         max_repeated_bytes -= repeated
         arrays[name] = array
     return arrays
@@ -104,13 +107,31 @@ def _decode(name: str, tensor: Any, max_repeated_bytes: int) -> tuple[np.ndarray
 
 def _from_content(name: str, content: bytes, kind: DataType, shape: list[int], count: int) -> np.ndarray:
     if kind.name == "string":
-        raise InvalidInput(f"input {name!r}: expected strings in string_val, got them in tensor_content")
+        return _from_string_content(name, content, count).reshape(shape)
     if len(content) != count * kind.dtype.itemsize:
         raise InvalidInput(
             f"input {name!r}: expected {count * kind.dtype.itemsize} bytes of tensor_content for "
             f"{kind.tf_name} {shape}, got {len(content)}"
         )
     return np.frombuffer(content, kind.dtype).reshape(shape)
+
+
+def _from_string_content(name: str, content: bytes, count: int) -> np.ndarray:
+    """The lengths of all strings as varints, then the strings (TensorFlow's EncodeStringList)."""
+    if count > len(content):
+        raise InvalidInput(f"input {name!r}: expected {count} strings in tensor_content, got {len(content)} bytes")
+    lengths = []
+    start = 0
+    for _ in range(count):
+        length, start = _read_varint(content, start)
+        lengths.append(length)
+    strings = np.empty(count, dtype=object)
+    for index, length in enumerate(lengths):
+        strings[index] = content[start : start + length]
+        start += length
+    if start != len(content):
+        raise InvalidInput(f"input {name!r}: expected {start} bytes of tensor_content, got {len(content)}")
+    return strings
 
 
 def _values(name: str, tensor: Any, kind: DataType) -> np.ndarray:
@@ -151,6 +172,18 @@ def _refuse_other_fields(name: str, tensor: Any, kind: DataType) -> None:
 def _dtype_name(tensor: Any) -> str:
     value = tensor.DESCRIPTOR.fields_by_name["dtype"].enum_type.values_by_number.get(tensor.dtype)
     return value.name if value else str(tensor.dtype)
+
+
+def _read_varint(content: bytes, at: int) -> tuple[int, int]:
+    """A number of at most ten bytes, and where it ends; what is missing counts as zero."""
+    number = 0
+    for shift in range(0, 70, 7):
+        byte = content[at] if at < len(content) else 0
+        number |= (byte & 0x7F) << shift
+        at += 1
+        if byte < 0x80:
+            break
+    return number, at
 
 
 def _varint(number: int) -> bytes:

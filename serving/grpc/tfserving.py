@@ -1,117 +1,172 @@
-"""TF Serving's PredictionService and ModelService."""
+"""TF Serving's PredictionService."""
 
+import asyncio
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, predict_pb2
-from tensorflow_serving.apis import model_service_pb2 as model_service
+import numpy as np
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    inference_pb2,
+    predict_pb2,
+    regression_pb2,
+)
 from tensorflow_serving.apis import prediction_service_pb2 as prediction_service
 
-from serving.control import Control
-from serving.datatypes import BY_NAME
+from serving.classification import CLASSIFY, REGRESS, Classifications, Method
 from serving.engine import Engine, InferRequest
-from serving.errors import InvalidInput
+from serving.errors import InvalidInput, NotFound, Unimplemented
+from serving.examples import serialized_examples
 from serving.grpc.calls import Counted, Methods
+from serving.grpc.model_spec import addressed, describe
+from serving.grpc.signature_defs import write_signature
 from serving.grpc.tensors import decode_inputs, encode
 from serving.offload import sized
-from serving.signature import DEFAULT_SIGNATURE, Signature, TensorSpec
+from serving.signature import DEFAULT_SIGNATURE
+from serving.tfserving import Address, check_inputs, check_outputs, listed, predict_signature, shown
 
-PREDICTION_SERVICE = prediction_service.DESCRIPTOR.services_by_name["PredictionService"].full_name
-MODEL_SERVICE = model_service.DESCRIPTOR.services_by_name["ModelService"].full_name
+SERVICE = prediction_service.DESCRIPTOR.services_by_name["PredictionService"].full_name
+_SIGNATURE_DEF = "signature_def"
+_METHODS: Mapping[str, Method[Any]] = {method.name: method for method in (CLASSIFY, REGRESS)}
 
 
 class PredictionService:
-    """Predict and GetModelMetadata."""
+    """Predict, Classify, Regress, MultiInference and GetModelMetadata."""
 
     def __init__(self, engine: Engine, *, max_message_bytes: int) -> None:
         self._engine = engine
         self._max_message_bytes = max_message_bytes
         self.methods: Methods = {
             "Predict": Counted(self.predict, engine.refusals),
+            "Classify": Counted(self.classify, engine.refusals),
+            "Regress": Counted(self.regress, engine.refusals),
+            "MultiInference": Counted(self.multi_inference, engine.refusals),
             "GetModelMetadata": self.get_model_metadata,
         }
 
     async def predict(self, request: Any, deadline: float | None) -> Any:
         with self._engine.refusals(request.model_spec.name):
-            model, version, label = _addressed(request.model_spec)
+            address = addressed(request)
+            inputs = await sized(request.ByteSize(), decode_inputs, request.inputs, self._max_message_bytes)
+            metadata = await address.metadata(self._engine, deadline)
+            signature = predict_signature(metadata, request.model_spec.signature_name)
+            check_inputs(signature, inputs)
+            check_outputs(signature, request.output_filter)
+            # Nothing else runs before the engine looks the version up.
             decoded = InferRequest(
-                model=model,
-                version=version,
-                label=label,
-                signature=request.model_spec.signature_name or DEFAULT_SIGNATURE,
-                inputs=await sized(request.ByteSize(), decode_inputs, request.inputs, self._max_message_bytes),
+                address.model,
+                inputs,
+                version=metadata.version,
+                signature=signature.name,
                 outputs=tuple(request.output_filter),
                 deadline=deadline,
             )
         result = await self._engine.infer(decoded)
         response = predict_pb2.PredictResponse()
-        _describe(response.model_spec, result.model, result.version)
-        response.model_spec.signature_name = result.signature
+        describe(response.model_spec, result)
         for name, array in result.outputs.items():
             encode(name, array, response.outputs[name])
         return response
 
-    async def get_model_metadata(self, request: Any, _: float | None) -> Any:
-        model, version, label = _addressed(request.model_spec)
-        if set(request.metadata_field) != {"signature_def"}:
-            raise InvalidInput(f"expected metadata_field to be ['signature_def'], got {list(request.metadata_field)}")
-        metadata = self._engine.metadata(model, version, label)
+    async def classify(self, request: Any, deadline: float | None) -> Any:
+        address, examples = await self._with_examples(request)
+        signature = request.model_spec.signature_name
+        result, rows = await CLASSIFY.ask(self._engine, address, signature, examples, deadline)
+        response = classification_pb2.ClassificationResponse()
+        describe(response.model_spec, result)
+        _write_classifications(response.result, rows)
+        return response
+
+    async def regress(self, request: Any, deadline: float | None) -> Any:
+        address, examples = await self._with_examples(request)
+        signature = request.model_spec.signature_name
+        result, values = await REGRESS.ask(self._engine, address, signature, examples, deadline)
+        response = regression_pb2.RegressionResponse()
+        describe(response.model_spec, result)
+        _write_regressions(response.result, values)
+        return response
+
+    async def _with_examples(self, request: Any) -> tuple[Address, np.ndarray]:
+        with self._engine.refusals(request.model_spec.name):
+            return addressed(request), await sized(request.ByteSize(), serialized_examples, request.input)
+
+    async def multi_inference(self, request: Any, deadline: float | None) -> Any:
+        """Asks several signatures of one version about the same examples; all answer, or none."""
+        with self._engine.refusals(request.tasks[0].model_spec.name if request.tasks else ""):
+            methods = _methods_of(request.tasks)
+            address = addressed(request.tasks[0])
+            examples = await sized(request.ByteSize(), serialized_examples, request.input)
+            metadata = await address.metadata(self._engine, deadline)
+        while True:
+            asked = [
+                method.infer(self._engine, metadata, task.model_spec.signature_name, examples, deadline)
+                for method, task in zip(methods, request.tasks, strict=True)
+            ]
+            try:
+                results = await asyncio.gather(*asked)
+                break
+            except NotFound:
+                latest = await address.metadata(self._engine, deadline)
+                if latest.version == metadata.version:
+                    raise
+                metadata = latest  # it took over before all were asked
+        response = inference_pb2.MultiInferenceResponse()
+        for method, result in zip(methods, results, strict=True):
+            answer = response.results.add()
+            describe(answer.model_spec, result)
+            if method is CLASSIFY:
+                _write_classifications(answer.classification_result, CLASSIFY.results(result.outputs, len(examples)))
+            else:
+                _write_regressions(answer.regression_result, REGRESS.results(result.outputs, len(examples)))
+        return response
+
+    async def get_model_metadata(self, request: Any, deadline: float | None) -> Any:
+        address = addressed(request)
+        if not request.metadata_field:
+            raise InvalidInput("GetModelMetadataRequest must specify at least one metadata_field")
+        for name in request.metadata_field:
+            if name != _SIGNATURE_DEF:
+                raise InvalidInput(f"Metadata field {shown(name)} is not supported; expected: {_SIGNATURE_DEF}")
+        metadata = await address.metadata(self._engine, deadline)
         signatures = get_model_metadata_pb2.SignatureDefMap()
         for name, signature in metadata.signatures.items():
-            _describe_signature(signatures.signature_def[name], signature)
+            write_signature(signature, signatures.signature_def[name])
         response = get_model_metadata_pb2.GetModelMetadataResponse()
-        _describe(response.model_spec, metadata.name, metadata.version)
-        response.metadata["signature_def"].Pack(signatures)
+        response.model_spec.name = metadata.name
+        response.model_spec.version.value = metadata.version
+        response.metadata[_SIGNATURE_DEF].Pack(signatures)
         return response
 
 
-class ModelService:
-    """GetModelStatus."""
-
-    def __init__(self, control: Control) -> None:
-        self._control = control
-        self.methods = {"GetModelStatus": self.get_model_status}
-
-    async def get_model_status(self, request: Any, _: float | None) -> Any:
-        response = get_model_status_pb2.GetModelStatusResponse()
-        for status in await self._control.status(*_addressed(request.model_spec)):
-            entry = response.model_version_status.add(version=status.version, state=status.state.value)
-            entry.status.error_code = status.code.value
-            entry.status.error_message = status.message
-        return response
-
-
-def _addressed(spec: Any) -> tuple[str, int | None, str | None]:
-    """Model, version and label of a ModelSpec."""
-    if not spec.name:
-        raise InvalidInput("expected a model_spec with a name, got none")
-    choice = spec.WhichOneof("version_choice")
-    return (
-        spec.name,
-        spec.version.value if choice == "version" else None,
-        spec.version_label if choice == "version_label" else None,
-    )
+def _methods_of(tasks: Sequence[Any]) -> list[Method[Any]]:
+    """How each task is asked; raises where they cannot be asked together."""
+    if not tasks:
+        raise InvalidInput("ModelSpec has no name specified. Expected at least one task; received: none")
+    signatures = set()
+    for task in tasks:
+        if not task.model_spec.name:
+            raise InvalidInput("Found ModelSpec with an empty model name.")
+        if task.model_spec.name != tasks[0].model_spec.name:
+            raise InvalidInput("All ModelSpecs in a MultiInferenceRequest must access the same model name.")
+        signature = task.model_spec.signature_name or DEFAULT_SIGNATURE
+        if signature in signatures:
+            raise InvalidInput(f"Duplicate evaluation of signature: {shown(signature)}")
+        signatures.add(signature)
+        if task.method_name not in _METHODS:
+            raise Unimplemented(
+                f"Unsupported signature method_name: {shown(task.method_name)}; expected one of {listed(_METHODS)}"
+            )
+    return [_METHODS[task.method_name] for task in tasks]
 
 
-def _describe(spec: Any, model: str, version: int) -> None:
-    spec.name = model
-    spec.version.value = version
+def _write_classifications(result: Any, rows: Classifications) -> None:
+    for row in rows:
+        classes = result.classifications.add().classes
+        for label, score in row:
+            classes.add(label=label, score=score)
 
 
-def _describe_signature(definition: Any, signature: Signature) -> None:
-    definition.method_name = signature.method_name
-    for alias, spec in signature.inputs.items():
-        _describe_tensor(definition.inputs[alias], spec)
-    for alias, spec in signature.outputs.items():
-        _describe_tensor(definition.outputs[alias], spec)
-
-
-def _describe_tensor(info: Any, spec: TensorSpec) -> None:
-    info.name = spec.name
-    if spec.dtype in BY_NAME:
-        info.dtype = BY_NAME[spec.dtype].tf_number
-    if spec.shape is None:
-        info.tensor_shape.unknown_rank = True
-        return
-    info.tensor_shape.SetInParent()
-    for axis in spec.shape:
-        info.tensor_shape.dim.add(size=-1 if axis is None else axis)
+def _write_regressions(result: Any, values: np.ndarray) -> None:
+    for value in values.tolist():
+        result.regressions.add(value=value)

@@ -1,5 +1,7 @@
 """The REST app: every path of both protocols, as one ASGI app that runs bare or mounted in another."""
 
+import re
+
 from starlette.applications import Starlette
 from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
@@ -21,11 +23,19 @@ class _NameConvertor(StringConvertor):
     regex = "[^/:]+"
 
 
+class _DigitsConvertor(StringConvertor):
+    """A version, as TF Serving takes them."""
+
+    regex = "[0-9]+"
+
+
 register_url_convertor("servable", _NameConvertor())
+register_url_convertor("digits", _DigitsConvertor())
 
 _V1 = "/v1/models/{model:servable}"
 _V2 = "/v2/models/{model:servable}"
 _VERSION = "/versions/{version:servable}"
+_V1_VERSION = "/versions/{version:digits}"
 _LABEL = "/labels/{label:servable}"
 
 
@@ -54,14 +64,17 @@ def build_app(
 
     v1 = TensorFlowServing(engine, control)
     v2 = OpenInference(engine, control)
-    routes = []
-    for which in ("", _VERSION, _LABEL):
+    routes = [route("/v1/models", "GET", v1.no_model)]
+    for which in ("", _V1_VERSION, _LABEL):
         routes += [
             inference(f"{_V1}{which}:predict", v1.predict),
-            route(f"{_V1}{which}:{{method:servable}}", "POST", v1.unimplemented),
+            inference(f"{_V1}{which}:classify", v1.classify),
+            inference(f"{_V1}{which}:regress", v1.regress),
             route(f"{_V1}{which}", "GET", v1.status),
             route(f"{_V1}{which}/metadata", "GET", v1.metadata),
         ]
+    for spelled in routes:  # however it is spelled, as TF Serving takes it
+        spelled.path_regex = re.compile(spelled.path_regex.pattern, re.IGNORECASE)
     for which in ("", _VERSION):
         routes += [
             inference(f"{_V2}{which}/infer", v2.infer),

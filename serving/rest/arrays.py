@@ -20,6 +20,18 @@ from serving.errors import InvalidInput
 from serving.signature import TensorSpec
 
 _MAX_QUOTED = 60
+# TensorFlow's words for types, where they are not numpy's.
+_TF_WORDS = {"float16": "half", "float32": "float", "float64": "double"}
+_SHORT_FLOATS = (np.dtype(np.float16), np.dtype(np.float32))
+_JSON_TYPES = {
+    bool: "Bool",
+    int: "Number",
+    float: "Number",
+    str: "String",
+    list: "Array",
+    dict: "Object",
+    type(None): "Null",
+}
 # Looking for the culprit must not take longer than the request would have.
 _MAX_SEARCHED = 100_000
 # By numpy's kind: what JSON may hold for it. type() tells true from 1, which isinstance() does not.
@@ -43,14 +55,21 @@ def parse(body: bytes) -> Any:
             return json.loads(body.decode())
         except (ValueError, RecursionError) as error:
             reason = error
-    raise InvalidInput(f"expected a JSON body, got {_quote(body)}: {reason}")
+    raise InvalidInput(f"JSON Parse error: {reason if body else 'The document is empty'}; got {quote(body)}")
 
 
 def dump(answer: Any, arrays: Iterable[np.ndarray]) -> bytes:
     """An answer built from `arrays`, whole or in rows, as JSON."""
     if all(array.dtype.kind not in "fV" or np.isfinite(array).all() for array in arrays):
         return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
-    return json.dumps(answer, default=lambda array: array.tolist(), separators=(",", ":")).encode()
+    return json.dumps(answer, default=_shortest, separators=(",", ":")).encode()
+
+
+def _shortest(array: Any) -> Any:
+    """An array, or one of its scalars, as Python's numbers with no more digits than its type holds."""
+    if array.dtype in _SHORT_FLOATS and array.size <= _MAX_SEARCHED:
+        array = np.asarray(array).astype(str).astype(np.float64)
+    return array.tolist()
 
 
 def to_array(value: Any, spec: TensorSpec) -> np.ndarray:
@@ -70,6 +89,18 @@ def to_array(value: Any, spec: TensorSpec) -> np.ndarray:
     if array.ndim > MAX_RANK or not {type(leaf) for leaf in leaves} <= _TYPES[kind.dtype.kind]:
         raise _misfit(value, spec)
     return array
+
+
+def check_lossless(value: Any, array: np.ndarray, spec: TensorSpec) -> None:
+    """Raises InvalidInput where an integer lost digits on becoming a float of `array`, which is made of `value`."""
+    if array.dtype.kind != "f" or not (np.abs(array) >= 2.0 ** (np.finfo(array.dtype).nmant + 1)).any():
+        return
+    for leaf, number in zip(_leaves(value, array.ndim), array.flat, strict=True):
+        if type(leaf) is int and int(number) != leaf:
+            word = _TF_WORDS[spec.dtype]
+            raise InvalidInput(
+                f"Cannot convert JSON value: {leaf} to {word} without loss of precision (input {spec.name!r})"
+            )
 
 
 def nbytes(arrays: Mapping[str, np.ndarray]) -> int:
@@ -119,17 +150,28 @@ def _strings(value: Any, spec: TensorSpec) -> np.ndarray:
 
 
 def _bytes(leaf: Any, spec: TensorSpec) -> bytes:
+    if not isinstance(leaf, str) and not is_base64(leaf):
+        raise _misfit(leaf, spec)
+    try:
+        return to_bytes(leaf)
+    except InvalidInput as error:
+        raise InvalidInput(f"input {spec.name!r}: {error.message}") from None
+
+
+def to_bytes(leaf: Any) -> bytes:
+    """The bytes that a string, or an object with base64 in it, stands for; raises InvalidInput."""
     try:
         if isinstance(leaf, str):
             return leaf.encode()
-        if _is_base64(leaf):
-            return base64.b64decode(leaf["b64"], validate=True)
-    except (UnicodeEncodeError, binascii.Error) as error:
-        raise InvalidInput(f"input {spec.name!r}: expected a string, got {_quote(leaf)}: {error}") from None
-    raise _misfit(leaf, spec)
+        text = "".join(leaf["b64"].split()).rstrip("=")
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except UnicodeEncodeError as error:
+        raise InvalidInput(f"expected a string, got {quote(leaf)}: {error.reason}") from None
+    except (binascii.Error, ValueError) as error:
+        raise InvalidInput(f"expected a string, got {quote(leaf)}: Unable to base64 decode: {error}") from None
 
 
-def _is_base64(leaf: Any) -> bool:
+def is_base64(leaf: Any) -> bool:
     return isinstance(leaf, dict) and leaf.keys() == {"b64"} and isinstance(leaf["b64"], str)
 
 
@@ -152,13 +194,19 @@ def _misfit(value: Any, spec: TensorSpec) -> InvalidInput:
         if isinstance(item, list):
             waiting.extend(reversed(item))
         elif not _fits(item, dtype):
-            return InvalidInput(f"input {spec.name!r}: expected {spec}, got {_quote(item)} in it")
-    return InvalidInput(f"input {spec.name!r}: expected {spec}, got lists of unequal lengths or too deep")
+            return InvalidInput(
+                f"input {spec.name!r}: expected {spec}, got {quote(item)} in it (JSON Value: {quote(item)} "
+                f"Type: {json_type(item)} is not of expected type: {_TF_WORDS.get(spec.dtype, spec.dtype)})"
+            )
+    return InvalidInput(
+        f"input {spec.name!r}: expected {spec}, got lists of unequal lengths or too deep "
+        "(Encountered list at unexpected size or level)"
+    )
 
 
 def _fits(item: Any, dtype: np.dtype) -> bool:
     if dtype.kind == "O":
-        return isinstance(item, str) or _is_base64(item)
+        return isinstance(item, str) or is_base64(item)
     if type(item) not in _TYPES[dtype.kind]:
         return False
     if dtype.kind in "iu":
@@ -168,7 +216,12 @@ def _fits(item: Any, dtype: np.dtype) -> bool:
     return bool(abs(item) <= float(np.finfo(dtype).max))
 
 
-def _quote(value: Any) -> str:
+def json_type(value: Any) -> str:
+    """What JSON calls the type of a value."""
+    return _JSON_TYPES[type(value)]
+
+
+def quote(value: Any) -> str:
     """What came, in JSON's words and short enough to show."""
     if isinstance(value, bytes):
         return value[:_MAX_QUOTED].decode(errors="replace") or "nothing"

@@ -20,6 +20,7 @@ _STATUS = {
     Code.UNAVAILABLE: 503,
     Code.DEADLINE_EXCEEDED: 504,
 }
+_MAX_QUOTED = 500
 
 
 class HttpError(ServingError):
@@ -58,7 +59,10 @@ def error_body(status: int, message: str, headers: dict[str, str] | None = None)
 async def routing_error(request: Request, error: Exception) -> Response:
     """No such path, or not with this method; Starlette raises these while routing."""
     assert isinstance(error, HTTPException)
-    asked = f"{request.method} {request.url.path}"
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    if path.lower().startswith("/v1/"):  # TF Serving's answer to whatever it cannot make out
+        return error_body(400, f"Malformed request: {request.method} {path[:_MAX_QUOTED]}")
+    asked = f"{request.method} {request.url.path[:_MAX_QUOTED]}"
     headers = dict(error.headers or {})
     if error.status_code == 405:
         return error_body(405, f"expected {headers.get('Allow')}, got {asked}", headers)

@@ -7,6 +7,7 @@ import time
 import ml_dtypes
 import numpy as np
 import pytest
+from tensorflow_serving.apis import input_pb2
 
 from serving.engine import InferRequest, InferResult, ModelMetadata
 from serving.errors import InvalidInput, NotFound
@@ -59,6 +60,21 @@ SIGNATURES = {
             },
         )
     },
+    "examples": {
+        "serving_default": _signature(
+            "serving_default",
+            {"inputs": ("string", (None,))},
+            {"classes": ("string", (None, 2)), "scores": ("float32", (None, 2))},
+        ),
+        "labels": _signature("labels", {"inputs": ("string", (None,))}, {"classes": ("string", (None, 2))}),
+        "scores": _signature("scores", {"inputs": ("string", (None,))}, {"scores": ("float32", (None, 2))}),
+        "value": _signature("value", {"inputs": ("string", (None,))}, {"outputs": ("float32", (None, 1))}),
+        "two_inputs": _signature(
+            "two_inputs", {"inputs": ("string", (None,)), "x": ("string", (None,))}, {"outputs": ("float32", (None,))}
+        ),
+        "other_names": _signature("other_names", {"x": ("string", (None,))}, {"y": ("float32", (None, 2))}),
+        "other_outputs": _signature("other_outputs", {"inputs": ("string", (None,))}, {"y": ("float32", (None, 2))}),
+    },
     "echo": {dtype: _signature(dtype, {"x": (dtype, None)}, {"y": (dtype, None)}) for dtype in ECHOED},
 }
 LABELS = {"stable": 1}
@@ -100,6 +116,8 @@ class ToyEngine:
         if self.failure is not None:
             raise self.failure
         outputs = self.outputs or _compute(request.model, request.inputs)
+        if request.model == "examples":
+            outputs = {name: outputs[name] for name in SIGNATURES["examples"][request.signature].outputs}
         wanted = request.outputs or tuple(outputs)
         if unknown := set(wanted) - set(outputs):
             raise InvalidInput(f"expected outputs among {sorted(outputs)}, got {sorted(unknown)}")
@@ -141,7 +159,7 @@ class ToyEngine:
             raise NotFound(f"Servable not found for request: {which}")
         if label is not None:
             if label not in LABELS:
-                raise NotFound(f"Unrecognized servable version label: {label}")
+                raise InvalidInput(f"Unrecognized servable version label: {label}")
             return LABELS[label]
         return version or max(VERSIONS)
 
@@ -173,12 +191,34 @@ def _compute(model, inputs):
         return {"sum": inputs["x"].sum(axis=1)}
     if model == "echo":
         return {"y": inputs["x"]}
+    if model == "examples":
+        return _of_examples(inputs["inputs"])
     words = inputs["word"]
     return {
         "total": inputs["a"].sum(axis=1),
         "doubled": inputs["count"] * 2,
         "shout": np.array([word + b"!" for word in words], dtype=object),
         "echo_bytes": words,
+    }
+
+
+def _of_examples(examples):
+    """For each its floats x, its integers n tenfold, and the length of its first text t a hundredfold, summed."""
+    sums = []
+    for example in examples:
+        features = input_pb2.Input().example_list.examples.add(features=None)
+        features.MergeFromString(example)
+        feature = features.features.feature
+        sums.append(
+            sum(feature["x"].float_list.value)
+            + 10 * sum(feature["n"].int64_list.value)
+            + 100 * sum(map(len, feature["t"].bytes_list.value))
+        )
+    values = np.array(sums, np.float32)
+    return {
+        "classes": np.array([[b"sum", b"\xc3\xbf"]] * len(sums), dtype=object),
+        "scores": np.stack([values, -values], axis=1),
+        "outputs": values[:, None],
     }
 
 

@@ -96,6 +96,13 @@ def test_missing_values_repeat_the_last_one_as_tensorflow_does(message):
     np.testing.assert_array_equal(decode(message), tf.make_ndarray(message))
 
 
+def test_strings_in_tensor_content_are_read_as_tensorflow_reads_them():
+    strings = [b"", b"a", b"x" * 300]
+    message = tensor(7, [3], tensor_content=b"\x00\x01\xac\x02" + b"".join(strings))
+    assert tf.io.parse_tensor(message.SerializeToString(), tf.string).numpy().tolist() == strings
+    assert decode(message).tolist() == strings
+
+
 def test_no_strings_at_all_are_empty_ones():
     assert decode(tensor(7, [2])).tolist() == [b"", b""]
 
@@ -118,7 +125,10 @@ def test_no_strings_at_all_are_empty_ones():
         (tensor(4, [2], int_val=[1, 300]), "expected values that fit uint8, got 300"),
         (tensor(17, [1], int_val=[-1]), "expected values that fit uint16, got -1"),
         (tensor(19, [1], half_val=[70000]), "expected values that fit uint16, got 70000"),
-        (tensor(7, [1], tensor_content=b"\x01a"), "expected strings in string_val"),
+        (tensor(7, [2], tensor_content=b"\x01\x01a"), "expected 4 bytes of tensor_content, got 3"),
+        (tensor(7, [1], tensor_content=b"\x01ab"), "expected 2 bytes of tensor_content, got 3"),
+        (tensor(7, [1], tensor_content=b"\xff" * 40), "of tensor_content, got 40"),
+        (tensor(7, [2**40], tensor_content=b"\x01a"), "expected 1099511627776 strings in tensor_content, got 2 bytes"),
         (tensor(0, [1], float_val=[1]), "got DT_INVALID"),
         (tensor(101, [1], float_val=[1]), "got DT_FLOAT_REF"),
         (tensor(12345, [1], float_val=[1]), "got 12345"),
@@ -129,7 +139,7 @@ def test_what_cannot_be_read_says_why(message, complaint):
     with pytest.raises(InvalidInput) as caught:
         decode(message)
     assert complaint in caught.value.message
-    assert caught.value.message.startswith("input 'x': expected")
+    assert caught.value.message.startswith("tensor parsing error: input 'x': expected")
 
 
 def test_unknown_rank_is_refused():

@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from serving import errors
-from serving.rest import oip, tfserving
+from serving.rest import oip, predict_json, tfserving
 from serving.rest.app import build_app
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("engine")]
@@ -61,18 +61,10 @@ async def test_an_unexpected_exception_is_logged_and_not_told(engine, client, ca
     ("method", "path", "status"),
     [
         ("GET", "/", 404),
-        ("GET", "/v1/models", 404),
-        ("GET", "/v1/models/", 404),
-        ("GET", "/v1/models/sum/", 404),
-        ("GET", "/v1/models/sum/versions", 404),
+        ("GET", "/v1", 404),
         ("POST", "/v2/models/sum/versions/1/labels/x/infer", 404),
-        ("GET", PREDICT, 405),
-        ("DELETE", PREDICT, 405),
-        ("POST", "/v1/models/sum", 405),
         ("GET", "/v2/models/sum/infer", 405),
         ("POST", "/v2/health/live", 405),
-        ("POST", "/v1/models/sum:classify", 501),
-        ("POST", "/v1/models/sum/versions/1:regress", 501),
     ],
 )
 async def test_wrong_paths_and_methods(client, method, path, status):
@@ -163,7 +155,7 @@ async def test_malformed_json_is_refused_quickly(client, path, body):
     began = time.process_time()
     answer = await client.post(path, content=body)
     assert answer.status_code == 400
-    assert answer.json()["error"].startswith("expected a JSON")
+    assert answer.json()["error"].startswith(("JSON Parse error: ", "JSON Value: ", "expected a JSON object"))
     assert time.process_time() - began < 1
     assert (await client.post(PREDICT, json=BODY)).status_code == 200
 
@@ -191,7 +183,7 @@ async def test_slow_and_large_bodies_are_counted(engine, client, served):
 async def test_a_large_body_is_read_and_its_answer_written_off_the_event_loop(engine, client, monkeypatch, path):
     main = threading.get_ident()
     seen = []
-    for module, name in ((tfserving, "parse"), (tfserving, "dump"), (oip, "parse"), (oip, "dump")):
+    for module, name in ((tfserving, "parse"), (predict_json, "dump"), (oip, "parse"), (oip, "dump")):
         work = getattr(module, name)
         monkeypatch.setattr(
             module, name, lambda *args, work=work: (seen.append(threading.get_ident() == main), work(*args))[1]

@@ -68,9 +68,48 @@ async def test_every_dtype_goes_both_ways(client, sample):
         assert answer["outputs"] == inputs
 
 
+async def test_what_the_api_does_not_know_is_ignored(client):
+    assert await predict(client, SUM, {"instances": [[1, 2]], "extra": 1}) == {"predictions": [3.0]}
+    assert await predict(client, SUM, {"inputs": {"x": [[1, 2]], "y": "?"}}) == {"outputs": [3.0]}
+
+
+@pytest.mark.parametrize("value", [0, -1, 2**24, 16777218, 1e30, 2**24 + 1.0])
+async def test_whole_numbers_become_floats_where_that_loses_nothing(client, value):
+    assert await predict(client, SUM, {"instances": [[value]]}) == {"predictions": [pytest.approx(value)]}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", SUM),
+        ("DELETE", SUM),
+        ("PUT", "/v1/models/sum"),
+        ("POST", "/v1/models/sum"),
+        ("POST", "/v1/models/sum:explain"),
+        ("GET", "/v1/models/"),
+        ("GET", "/v1/models/sum/"),
+        ("GET", "/v1/models/sum/versions"),
+        ("GET", "/v1/models/sum/versions/1/labels/stable"),
+    ],
+)
+async def test_what_is_no_request_is_called_malformed(client, method, path):
+    answer = await client.request(method, path)
+    assert (answer.status_code, answer.json()) == (400, {"error": f"Malformed request: {method} {path}"})
+
+
+async def test_the_case_of_a_path_does_not_matter_but_that_of_a_name_does(client):
+    assert (await client.post("/V1/Models/sum:Predict", json={"instances": [[1, 2]]})).status_code == 200
+    assert (await client.get("/v1/models/SUM")).status_code == 404
+
+
+async def test_no_model_at_all(client):
+    answer = await client.get("/v1/models")
+    assert (answer.status_code, answer.json()) == (400, {"error": "Missing model name in request."})
+
+
 async def test_base64_strings(client):
-    body = {"signature_name": "string", "instances": [{"b64": "aGV5"}, "hey"]}
-    assert await predict(client, "/v1/models/echo:predict", body) == {"predictions": ["hey", "hey"]}
+    body = {"signature_name": "string", "instances": [{"b64": "aGV5"}, "hey", {"b64": "aA=="}, {"b64": "a\nA"}]}
+    assert await predict(client, "/v1/models/echo:predict", body) == {"predictions": ["hey", "hey", "h", "h"]}
 
 
 async def test_scalars_and_empty_lists(client):
@@ -84,12 +123,12 @@ async def test_scalars_and_empty_lists(client):
 
 
 async def test_nan_and_infinity_go_both_ways_as_tensorflow_serving_writes_them(client):
-    content = '{"signature_name": "float32", "instances": [NaN, Infinity, -Infinity, 0.5]}'
+    content = '{"signature_name": "float32", "instances": [NaN, Infinity, -Infinity, 0.2]}'
     answer = await client.post("/v1/models/echo:predict", content=content)
-    assert answer.text == '{"predictions":[NaN,Infinity,-Infinity,0.5]}'
+    assert answer.text == '{"predictions":[NaN,Infinity,-Infinity,0.2]}'
     first, *others = json.loads(answer.text)["predictions"]
     assert math.isnan(first)
-    assert others == [math.inf, -math.inf, 0.5]
+    assert others == [math.inf, -math.inf, 0.2]
 
 
 async def test_the_words_nan_and_infinity_in_strings_are_only_words(client):
@@ -124,6 +163,7 @@ async def test_metadata_has_tensorflow_servings_shape(client):
                         "inputs": {"x": info("x", "-1", "-1")},
                         "outputs": {"sum": info("sum", "-1")},
                         "method_name": "tensorflow/serving/predict",
+                        "defaults": {},
                     }
                 }
             }
@@ -138,10 +178,12 @@ async def test_metadata_has_tensorflow_servings_shape(client):
         ("/v1/models/nobody/metadata", 404, "Latest(nobody)"),
         ("/v1/models/sum/versions/3", 404, "3"),
         ("/v1/models/sum/versions/3/metadata", 404, "Specific(sum, 3)"),
-        ("/v1/models/sum/labels/x/metadata", 404, "x"),
-        ("/v1/models/sum/versions/one", 400, "got 'one'"),
-        ("/v1/models/sum/versions/-1", 400, "got '-1'"),
-        ("/v1/models/sum/versions/" + "1" * 5000, 400, "got '1111"),
+        ("/v1/models/sum/labels/x/metadata", 400, "Unrecognized servable version label: x"),
+        ("/v1/models/sum/labels/x", 400, "Unrecognized servable version label: x"),
+        ("/v1/models/sum/versions/one", 400, "Malformed request: "),
+        ("/v1/models/sum/versions/-1", 400, "Malformed request: "),
+        ("/v1/models/sum/versions/9223372036854775808", 400, "Failed to convert version: 9223372036854775808 to num"),
+        ("/v1/models/sum/versions/" + "1" * 5000, 400, "Failed to convert version: 1111"),
     ],
 )
 async def test_unknown_addresses(client, path, status, complaint):
@@ -155,14 +197,13 @@ async def test_unknown_addresses(client, path, status, complaint):
 @pytest.mark.parametrize(
     ("path", "body", "status", "complaint"),
     [
-        (SUM, [], 400, "expected a JSON object"),
-        (SUM, {}, 400, "expected either 'instances' or 'inputs', got the keys []"),
-        (SUM, {"instances": [[1]], "inputs": [[1]]}, 400, "either"),
-        (SUM, {"instances": [[1]], "extra": 1}, 400, "'extra'"),
-        (SUM, {"instances": [[1]], "signature_name": 1}, 400, "expected 'signature_name' to be a string"),
-        (SUM, {"instances": [[1]], "signature_name": "s"}, 404, "'s'"),
-        (SUM, {"instances": []}, 400, "at least one instance"),
-        (SUM, {"instances": 1}, 400, "expected 'instances' to be a list"),
+        (SUM, [], 400, "JSON Value: [] Is not object"),
+        (SUM, {}, 400, "Missing 'inputs' or 'instances' key"),
+        (SUM, {"instances": [[1]], "inputs": [[1]]}, 400, "expecting only one of 'inputs' or 'instances'"),
+        (SUM, {"instances": [[1]], "signature_name": 1}, 400, "'signature_name' key must be a string value."),
+        (SUM, {"instances": [[1]], "signature_name": "s"}, 400, 'signature name: "s" not found in signature def'),
+        (SUM, {"instances": []}, 400, "No values in 'instances' array"),
+        (SUM, {"instances": 1}, 400, "Excepting 'instances' to be an list/array"),
         (SUM, {"inputs": []}, 400, "x"),
         (SUM, {"instances": [1]}, 400, "float32 [?, ?]"),
         (SUM, {"instances": [[[1]]]}, 400, "float32 [?, ?]"),
@@ -174,23 +215,27 @@ async def test_unknown_addresses(client, path, status, complaint):
         (SUM, {"instances": [[1, True]]}, 400, "got true in it"),
         (SUM, {"instances": [[1, {"b64": "aGV5"}]]}, 400, "got an object in it"),
         (SUM, {"instances": [[1e39]]}, 400, "got 1e+39 in it"),
-        (SUM, {"instances": [{"y": [1]}]}, 400, "expected each instance to be an object with ['x'], got ['y']"),
-        (SUM, {"instances": [{"x": [1]}, [1]]}, 400, "got no object in instance 1"),
-        (SUM, {"inputs": {"y": [[1]]}}, 400, "expected 'inputs' to be an object with ['x'], got ['y']"),
-        (SUM, {"inputs": {"x": [[1]], "y": 1}}, 400, "got ['x', 'y']"),
-        (MIXED, {"inputs": [1]}, 400, "got no object"),
+        (SUM, {"instances": [{"y": [1]}]}, 400, "keys must be equal to: {x}"),
+        (SUM, {"instances": [{"x": [1]}, [1]]}, 400, "Expecting object but got value/list at item 1"),
+        (SUM, {"instances": [[1], {"x": [1]}]}, 400, "Expecting value/list but got object at item 1"),
+        (SUM, {"inputs": {"y": [[1]]}}, 400, "Missing named input: x in 'inputs' object"),
+        (MIXED, {"inputs": [1]}, 400, "inputs is a plain value/list, but expecting an object"),
+        (MIXED, {"instances": [1]}, 400, "instances is a plain list, but expecting list of objects"),
+        (SUM, {"instances": [[2**24 + 1]]}, 400, "Cannot convert JSON value: 16777217 to float without loss"),
+        (SUM, {"instances": [["2"]]}, 400, 'JSON Value: "2" Type: String is not of expected type: float'),
         (MIXED, {"inputs": {**COLUMNS, "count": [1.5]}}, 400, "expected int64 [?], got 1.5 in it"),
         (MIXED, {"inputs": {**COLUMNS, "count": [2**63]}}, 400, "got 9223372036854775808 in it"),
         (MIXED, {"inputs": {**COLUMNS, "word": [5]}}, 400, "expected string [?], got 5 in it"),
         (MIXED, {"inputs": {**COLUMNS, "word": [{"b64": "!"}]}}, 400, "expected a string, got an object"),
+        (MIXED, {"inputs": {**COLUMNS, "word": [{"b64": "ü"}]}}, 400, "Unable to base64 decode"),
         (MIXED, {"inputs": {**COLUMNS, "word": [{"b64": "aGV5", "x": 1}]}}, 400, "got an object in it"),
         (MIXED, {"inputs": {**COLUMNS, "word": ["a", ["b"]]}}, 400, "got lists of unequal lengths"),
         (MIXED, {"inputs": {**COLUMNS, "a": [[1, 2]]}}, 400, "a"),
-        (MIXED, {"instances": [{"a": [1, 2, 3]}]}, 400, "got ['a'] in instance 0"),
+        (MIXED, {"instances": [{"a": [1, 2, 3]}]}, 400, "Failed to process element: 0 of 'instances' list"),
         ("/v1/models/echo:predict", {"signature_name": "int8", "inputs": [-129]}, 400, "got -129 in it"),
         ("/v1/models/echo:predict", {"signature_name": "uint64", "inputs": [-1]}, 400, "got -1 in it"),
         ("/v1/models/echo:predict", {"signature_name": "bool", "inputs": [1]}, 400, "got 1 in it"),
-        ("/v1/models/echo:predict", {"signature_name": "float32", "instances": 3}, 400, "to be a list"),
+        ("/v1/models/echo:predict", {"signature_name": "float32", "instances": 3}, 400, "to be an list/array"),
     ],
 )
 async def test_bad_requests_say_what_was_expected(client, path, body, status, complaint):

@@ -1,0 +1,79 @@
+"""TF Serving's rules for what is asked, alike over gRPC and HTTP, in the words that its clients look for."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from serving.engine import Engine, ModelMetadata
+from serving.errors import FailedPrecondition, InvalidInput
+from serving.signature import DEFAULT_SIGNATURE, Signature
+
+_MOST_SHOWN: Final = 10
+_SHOWN_CHARACTERS: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Which model, and which version of it: a number, a label, or neither for the server's choice."""
+
+    model: str
+    version: int | None = None
+    label: str | None = None
+
+    async def metadata(self, engine: Engine, deadline: float | None) -> ModelMetadata:
+        """What the version addressed takes and gives; waits for the models of the start."""
+        await engine.started(engine.deadline(deadline))
+        return engine.metadata(self.model, self.version, self.label)
+
+
+def predict_signature(metadata: ModelMetadata, name: str) -> Signature:
+    """The signature to predict with; an empty name means the default one. Raises FailedPrecondition."""
+    signature = metadata.signatures.get(name or DEFAULT_SIGNATURE)
+    if signature is None:
+        raise FailedPrecondition(
+            f'Serving signature key "{shown(name or DEFAULT_SIGNATURE)}" not found. '
+            f"Model {metadata.name} has the signatures {listed(metadata.signatures)}"
+        )
+    return signature
+
+
+def check_inputs(signature: Signature, names: Collection[str]) -> None:
+    """Raises InvalidInput where the inputs are not those of the signature."""
+    sent, expected = set(names), set(signature.inputs)
+    if len(sent) != len(expected):
+        raise InvalidInput(
+            f"input size does not match signature: {len(sent)}!={len(expected)} "
+            f"len({listed(sent)}) != len({listed(expected)}). "
+            f"Sent extra: {listed(sent - expected)}. Missing but required: {listed(expected - sent)}."
+        )
+    for name in sorted(sent - expected):
+        raise InvalidInput(
+            f"input tensor alias not found in signature: {shown(name)}. "
+            f"Inputs expected to be in the set {listed(expected)}."
+        )
+
+
+def check_outputs(signature: Signature, names: Sequence[str]) -> None:
+    """Raises InvalidInput where a name is none of the signature's outputs, or comes twice."""
+    seen = set()
+    for name in names:
+        if name not in signature.outputs:
+            raise InvalidInput(
+                f"output tensor alias not found in signature: {shown(name)} "
+                f"Outputs expected to be in the set {listed(signature.outputs)}."
+            )
+        if name in seen:
+            raise InvalidInput(f"duplicate output tensor alias: {name}")
+        seen.add(name)
+
+
+def shown(text: str) -> str:
+    """What a caller made up, short enough to quote."""
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names as TF Serving lists them, {a,b}; not more of them than anybody would read."""
+    ordered = sorted(names)
+    more = [f"and {len(ordered) - _MOST_SHOWN} more"] if len(ordered) > _MOST_SHOWN else []
+    return f"{{{','.join([*map(shown, ordered[:_MOST_SHOWN]), *more])}}}"
