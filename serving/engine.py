@@ -5,14 +5,19 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from serving.batching import BatchPolicy
 from serving.errors import Code, DeadlineExceeded, InvalidInput, NotFound, ServingError, Unavailable
 from serving.repository import Repository, VersionStatus
+from serving.sequences import Sequences, SequenceStep
 from serving.signature import DEFAULT_SIGNATURE, Signature
 from serving.statistics import ModelStatistics
+
+if TYPE_CHECKING:
+    from serving.servable import Servable  # needs TensorFlow, and this module must import without
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +27,7 @@ class InferRequest:
     inputs: arrays by name, each with the batch on axis 0; strings as object arrays of bytes.
     outputs: the names wanted; empty for all.
     deadline: on the clock of time.monotonic(), in seconds; None for the server's own limit.
+    sequence: where the inputs only go on with those that came before under the same id.
     """
 
     model: str
@@ -31,6 +37,7 @@ class InferRequest:
     signature: str = DEFAULT_SIGNATURE
     outputs: Sequence[str] = ()
     deadline: float | None = None
+    sequence: SequenceStep | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,7 @@ class Engine:
     timeout: seconds a request may take; a caller's own deadline can only shorten it.
     answered: called with (model, code, seconds) after each request.
     refused: called with (model, code) for each request that failed before there was one to answer.
+    sequences: where the inputs of unfinished sequences are kept.
     """
 
     def __init__(
@@ -84,11 +92,13 @@ class Engine:
         timeout: float = 30.0,
         answered: Callable[[str, Code, float], None] = lambda model, code, seconds: None,
         refused: Callable[[str, Code], None] = lambda model, code: None,
+        sequences: Sequences | None = None,
     ) -> None:
         self._repository = repository
         self._timeout = timeout
         self._answered = answered
         self._refused = refused
+        self._sequences = sequences or Sequences()
         self._withdrawn = False
 
     async def infer(self, request: InferRequest) -> InferResult:
@@ -141,10 +151,33 @@ class Engine:
             raise InvalidInput(
                 f"signature '{signature.name}' has the outputs {sorted(signature.outputs)}; received: {unknown}"
             )
-        outputs = await servable.infer(signature.name, request.inputs, deadline)
+        if request.sequence is not None:
+            servable, outputs = await self._go_on(request.sequence, request, servable, signature.name, deadline)
+        else:
+            outputs = await servable.infer(signature.name, request.inputs, deadline)
         if request.outputs:
             outputs = {name: outputs[name] for name in request.outputs}
         return InferResult(request.model, servable.version, signature.name, outputs)
+
+    async def _go_on(
+        self, step: SequenceStep, request: InferRequest, servable: "Servable", signature: str, deadline: float
+    ) -> tuple["Servable", Mapping[str, np.ndarray]]:
+        """Answers for all that came of a sequence so far, and says which version did."""
+        rules = servable.policies[signature].rules
+        if all(rule.axis is None for rule in rules.values()):
+            raise InvalidInput(
+                f"expected no sequence_id for model {request.model}: none of its inputs may come in pieces; got {step}"
+            )
+        address = (request.version, request.label, signature)
+        async with self._sequences.step(request.model, address, step, request.inputs, rules, deadline) as inputs:
+            # Steps before this one may have taken a while, and the version may have gone.
+            servable = self._repository.get(request.model, request.version, request.label)
+            _signature(request.model, servable.signatures, signature)
+            return servable, await servable.infer(signature, inputs, deadline)
+
+    def expire(self) -> None:
+        """Forgets sequences that nothing has come for in a while."""
+        self._sequences.expire()
 
     def metadata(self, model: str, version: int | None = None, label: str | None = None) -> ModelMetadata:
         """What a loaded version takes and gives; raises NotFound or FailedPrecondition."""

@@ -18,6 +18,7 @@ from serving.metrics import forget_dead_workers, process_metrics
 from serving.peers import Peers
 from serving.repository import Repository, RepositoryEvents
 from serving.rest.app import build_app
+from serving.sequences import Sequences
 from serving.settings import Settings
 from serving.sources import models_of, policy_of
 
@@ -54,6 +55,7 @@ class Worker:
             timeout=settings.request_timeout_seconds,
             answered=self._metrics.answered,
             refused=self._metrics.refused,
+            sequences=Sequences(max_sequences=settings.max_sequences, idle_seconds=settings.max_sequence_idle_seconds),
         )
         self._control = Control(self._repository)
         self._peers: Peers | None = None
@@ -126,6 +128,7 @@ class Worker:
     async def _observe(self) -> None:
         """Keeps up to date what /metrics shows of queues."""
         while True:
+            self.engine.expire()
             serving = {servable.name: servable for servable in self._repository.servables()}
             for name in self._repository.names():
                 servable = serving.get(name)
