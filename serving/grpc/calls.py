@@ -7,7 +7,7 @@ returns the response, or raises a ServingError. Message classes come from the se
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -20,6 +20,8 @@ from serving.errors import InvalidInput, ServingError
 
 Unary = Callable[[Any, float | None], Awaitable[Message]]
 Streaming = Callable[[Any, float | None], AsyncIterator[Message]]
+# Gets the requests as they come in; where one does not parse, their iterator raises.
+Bidirectional = Callable[[AsyncIterator[Any], float | None], AsyncIterator[Message]]
 Context = grpc.aio.ServicerContext[Any, Any]
 
 # Details travel as a header, of which peers take 8 KiB; percent-encoding can triple the length.
@@ -37,7 +39,7 @@ class Counted:
     refusals: Callable[[], AbstractContextManager[None]]
 
 
-Methods = Mapping[str, Unary | Streaming | Counted]
+Methods = Mapping[str, Unary | Streaming | Bidirectional | Counted]
 
 
 def service_handler(service: str, methods: Methods) -> grpc.GenericRpcHandler:
@@ -82,7 +84,21 @@ def _handler(declared: MethodDescriptor, method: Any) -> "grpc.RpcMethodHandler[
             return
         await _abort(context, declared, failure)
 
+    async def bidirectional(payloads: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+        requests = (_parse(request_class, payload) async for payload in payloads)
+        try:
+            async with aclosing(method(requests, _deadline(context))) as responses:
+                async for response in responses:
+                    yield response.SerializeToString()
+        except Exception as error:
+            failure = error
+        else:
+            return
+        await _abort(context, declared, failure)
+
     # No (de)serialisers: grpc answers UNKNOWN, and prints a stack, where one of those raises.
+    if declared.client_streaming:
+        return grpc.stream_stream_rpc_method_handler(bidirectional)
     if declared.server_streaming:
         return grpc.unary_stream_rpc_method_handler(streaming)
     return grpc.unary_unary_rpc_method_handler(unary)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from tritonclient.grpc import service_pb2
 
 from serving import oip
@@ -12,19 +13,23 @@ from serving.engine import Engine, InferRequest
 from serving.errors import InvalidInput
 from serving.grpc.calls import Counted, Methods
 from serving.grpc.oip_tensors import decode_inputs, encode, has_typed_field
-from serving.offload import sized
-from serving.signature import DEFAULT_SIGNATURE, TensorSpec
+from serving.grpc.triton import TritonExtensions
+from serving.offload import LARGE_BYTES, sized
+from serving.oip.classification import top_classes
+from serving.oip.parameters import read_options
+from serving.signature import TensorSpec
 
 SERVICE = service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 
 
 class InferenceService:
-    """Live, ready and metadata of server and models, and ModelInfer."""
+    """Live, ready and metadata of server and models, ModelInfer, and Triton's extensions."""
 
     def __init__(self, engine: Engine, control: Control, *, ready: Callable[[], bool]) -> None:
         self._engine = engine
         self._control = control
         self._ready = ready
+        self._extensions = TritonExtensions(engine, control, infer=self.model_infer)
         self.methods: Methods = {
             "ServerLive": self.server_live,
             "ServerReady": self.server_ready,
@@ -32,7 +37,12 @@ class InferenceService:
             "ServerMetadata": self.server_metadata,
             "ModelMetadata": self.model_metadata,
             "ModelInfer": Counted(self.model_infer, engine.refusals),
+            **self._extensions.methods,
         }
+
+    def close(self) -> None:
+        """Lets no stream hold up the server's drain."""
+        self._extensions.close()
 
     async def server_live(self, _request: Any, _: float | None) -> Any:
         return service_pb2.ServerLiveResponse(live=True)
@@ -64,36 +74,67 @@ class InferenceService:
 
     async def model_infer(self, request: Any, deadline: float | None) -> Any:
         with self._engine.refusals(request.model_name):
+            options = read_options({name: _plain(value) for name, value in request.parameters.items()})
             for tensor in (*request.inputs, *request.outputs):
-                _refuse_parameters(tensor)
+                _refuse_shared_memory(tensor)
+            classes = {output.name: _classes(output) for output in request.outputs}
             decoded = InferRequest(
                 model=request.model_name,
                 version=oip.version_number(request.model_version),
-                inputs=await sized(request.ByteSize(), decode_inputs, request.inputs, request.raw_input_contents),
-                signature=_signature_name(request),
+                inputs=await _decoded(request, in_turn=options.sequence is not None),
+                signature=options.signature,
                 outputs=tuple(output.name for output in request.outputs),
-                deadline=deadline,
+                deadline=options.deadline(deadline),
+                sequence=options.sequence,
             )
         result = await self._engine.infer(decoded)
+        outputs = {
+            name: top_classes(name, array, classes[name]) if classes.get(name) else array
+            for name, array in result.outputs.items()
+        }
         response = service_pb2.ModelInferResponse(
             model_name=result.model, model_version=str(result.version), id=request.id
         )
-        raw = bool(request.raw_input_contents) or not all(has_typed_field(*output) for output in result.outputs.items())
-        for name, array in result.outputs.items():
+        raw = bool(request.raw_input_contents) or not all(has_typed_field(*output) for output in outputs.items())
+        for name, array in outputs.items():
             encode(name, array, response, raw=raw)
         return response
 
 
-def _signature_name(request: Any) -> str:
-    parameter = request.parameters.get(oip.SIGNATURE_PARAMETER)
-    return DEFAULT_SIGNATURE if parameter is None else str(parameter.string_param)
+async def _decoded(request: Any, *, in_turn: bool) -> dict[str, np.ndarray]:
+    """The inputs; in_turn: without giving way to requests that came later."""
+    nbytes = request.ByteSize()
+    if in_turn:
+        slow = not request.raw_input_contents or any(tensor.datatype == "BYTES" for tensor in request.inputs)
+        if slow and nbytes > LARGE_BYTES:
+            raise InvalidInput(
+                f"expected at most {LARGE_BYTES} bytes, or numbers in raw_input_contents, for a step of a sequence; "
+                f"got {nbytes} bytes"
+            )
+        return decode_inputs(request.inputs, request.raw_input_contents)
+    return await sized(nbytes, decode_inputs, request.inputs, request.raw_input_contents)
 
 
-def _refuse_parameters(tensor: Any) -> None:
-    """Parameters that would change the answer must not be passed over in silence."""
-    for unsupported in ("shared_memory_region", "classification"):
-        if unsupported in tensor.parameters:
-            raise InvalidInput(f"tensor {tensor.name!r}: the parameter {unsupported!r} is not supported here")
+def _plain(parameter: Any) -> bool | int | float | str | None:
+    """An InferParameter's value; None where it has none."""
+    kind = parameter.WhichOneof("parameter_choice")
+    value: bool | int | float | str | None = getattr(parameter, kind) if kind is not None else None
+    return value
+
+
+def _classes(output: Any) -> int:
+    """How many classes an output is asked for; 0 for the output itself."""
+    if "classification" not in output.parameters:
+        return 0
+    count = _plain(output.parameters["classification"])
+    if type(count) is not int or count < 0:
+        raise InvalidInput("invalid value type for 'classification' parameter, expected an integer of 0 or more")
+    return count
+
+
+def _refuse_shared_memory(tensor: Any) -> None:
+    if "shared_memory_region" in tensor.parameters:
+        raise InvalidInput(f"tensor {tensor.name[:60]!r}: the parameter 'shared_memory_region' is not supported here")
 
 
 def _describe(name: str, spec: TensorSpec, tensors: Any) -> None:

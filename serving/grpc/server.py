@@ -56,12 +56,13 @@ class Server:
 
     async def start(self) -> int:
         """Binds and serves; returns the port of the first address. Raises RuntimeError if it cannot bind."""
+        self._inference = oip.InferenceService(self._engine, self._control, ready=self.ready)
         services: dict[str, Methods] = {
             tfserving.SERVICE: tfserving.PredictionService(
                 self._engine, max_message_bytes=self._max_message_bytes
             ).methods,
             model_service.SERVICE: model_service.ModelService(self._control).methods,
-            oip.SERVICE: oip.InferenceService(self._engine, self._control, ready=self.ready).methods,
+            oip.SERVICE: self._inference.methods,
         }
         self._health = health.Health(self.ready, services)
         services[health.SERVICE] = self._health.methods
@@ -87,4 +88,5 @@ class Server:
         """Refuses new requests, answers those accepted, and ends; after `grace` seconds it cancels them."""
         self._draining = True
         self._health.close()
+        self._inference.close()
         await self._server.stop(grace)

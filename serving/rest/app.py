@@ -15,6 +15,7 @@ from serving.rest.endpoint import Endpoint, Handler
 from serving.rest.errors import routing_error
 from serving.rest.oip import OpenInference
 from serving.rest.tfserving import TensorFlowServing
+from serving.rest.triton import TritonExtensions
 
 
 class _NameConvertor(StringConvertor):
@@ -64,6 +65,7 @@ def build_app(
 
     v1 = TensorFlowServing(engine, control)
     v2 = OpenInference(engine, control)
+    triton = TritonExtensions(engine, control)
     routes = [route("/v1/models", "GET", v1.no_model)]
     for which in ("", _V1_VERSION, _LABEL):
         routes += [
@@ -75,17 +77,29 @@ def build_app(
         ]
     for spelled in routes:  # however it is spelled, as TF Serving takes it
         spelled.path_regex = re.compile(spelled.path_regex.pattern, re.IGNORECASE)
+    # Before the models' own addresses, of which the first has the same form.
+    routes.append(route("/v2/models/stats", "GET", triton.statistics))
     for which in ("", _VERSION):
         routes += [
             inference(f"{_V2}{which}/infer", v2.infer),
             route(f"{_V2}{which}/ready", "GET", v2.model_ready),
             route(f"{_V2}{which}", "GET", v2.model_metadata),
+            route(f"{_V2}{which}/config", "GET", triton.config),
+            route(f"{_V2}{which}/stats", "GET", triton.statistics),
         ]
     routes += [
         route("/v2/health/live", "GET", v2.live),
         route("/v2/health/ready", "GET", v2.ready),
         route("/v2", "GET", v2.server_metadata),
     ]
+    for method in ("GET", "POST"):
+        routes += [
+            route(f"{_V2}/trace/setting", method, triton.no_tracing),
+            route("/v2/trace/setting", method, triton.no_tracing),
+            route("/v2/logging", method, triton.no_logging),
+            route("/v2/systemsharedmemory/{rest:path}", method, triton.no_shared_memory),
+            route("/v2/cudasharedmemory/{rest:path}", method, triton.no_shared_memory),
+        ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: routing_error})
     # A path is right or wrong; a redirect would be built from headers that anybody can write.
     app.router.redirect_slashes = False

@@ -7,6 +7,7 @@ import tritonclient.grpc.aio as triton
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from serving.datatypes import BY_NAME
+from serving.sequences import SequenceStep
 
 X = np.array([[1, 2], [3, 4]], np.float32)
 
@@ -191,10 +192,68 @@ async def test_bytes_that_do_not_add_up_are_refused(stub, content):
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-@pytest.mark.parametrize("parameter", ["classification", "shared_memory_region"])
-async def test_parameters_that_would_change_the_answer_are_refused(stub, parameter):
+async def test_shared_memory_is_refused(stub):
     request = infer_request()
-    request.outputs.add(name="sum").parameters[parameter].int64_param = 3
-    with pytest.raises(grpc.aio.AioRpcError, match=parameter) as caught:
+    request.outputs.add(name="sum").parameters["shared_memory_region"].string_param = "r"
+    with pytest.raises(grpc.aio.AioRpcError, match="shared_memory_region") as caught:
         await stub.ModelInfer(request)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_outputs_come_as_their_highest_classes(stub):
+    request = infer_request()
+    request.outputs.add(name="sum").parameters["classification"].int64_param = 1
+    answer = await stub.ModelInfer(request)
+    assert (answer.outputs[0].datatype, list(answer.outputs[0].shape)) == ("BYTES", [1])
+    assert answer.raw_output_contents[0] == b"\x0a\x00\x00\x007.000000:1"
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "value"),
+    [
+        ("sequence_id", "double_param", 1.0),
+        ("sequence_id", "bool_param", True),
+        ("sequence_start", "int64_param", 1),
+        ("timeout", "string_param", "1"),
+        ("timeout", "int64_param", -1),
+        ("priority", "string_param", "high"),
+        ("triton_other", "bool_param", True),
+        ("signature_name", "int64_param", 1),
+    ],
+)
+async def test_parameters_of_a_wrong_type_are_refused(stub, name, field, value):
+    request = infer_request()
+    setattr(request.parameters[name], field, value)
+    with pytest.raises(grpc.aio.AioRpcError, match=name.partition("_")[0]) as caught:
+        await stub.ModelInfer(request)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_parameters_reach_the_engine(engine, stub, soon):
+    request = infer_request()
+    request.parameters["sequence_id"].string_param = "s-1"
+    request.parameters["sequence_start"].bool_param = True
+    request.parameters["timeout"].int64_param = 5_000_000
+    request.parameters["priority"].uint64_param = 2
+    request.parameters["mine"].double_param = 2.5
+    request.parameters["unset"].SetInParent()
+    await stub.ModelInfer(request)
+    (asked,) = engine.requests
+    assert asked.sequence == SequenceStep("s-1", start=True)
+    assert soon(asked.deadline, 5)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "SystemSharedMemoryStatus",
+        "CudaSharedMemoryRegister",
+        "SystemSharedMemoryUnregister",
+        "TraceSetting",
+        "LogSettings",
+    ],
+)
+async def test_what_is_refused_says_why(channel, method):
+    call = channel.unary_unary(f"/inference.GRPCInferenceService/{method}")(b"")
+    assert await call.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert "does not support" in await call.details()

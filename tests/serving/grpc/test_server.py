@@ -132,20 +132,13 @@ async def test_an_expired_deadline_cancels_the_work(engine, stub):
     "method",
     [
         "/tensorflow.serving.ModelService/HandleReloadConfigRequest",
-        "/inference.GRPCInferenceService/ModelConfig",
+        "/inference.GRPCInferenceService/RepositoryModelLoad",
     ],
 )
 async def test_methods_not_offered_say_so(channel, method):
     code, details = await status_of(channel.unary_unary(method)(b""))
     assert code is grpc.StatusCode.UNIMPLEMENTED
     assert f"{method.rpartition('/')[2]} is not implemented by this server; of" in details
-
-
-async def test_a_stream_not_offered_says_so_at_once(channel):
-    call = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelStreamInfer()
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await asyncio.wait_for(call.read(), 5)
-    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 async def test_health_follows_readiness(engine, channel):

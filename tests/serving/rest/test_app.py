@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from serving import errors
-from serving.rest import oip, predict_json, tfserving
+from serving.rest import oip, oip_tensors, predict_json, tfserving
 from serving.rest.app import build_app
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("engine")]
@@ -183,7 +183,7 @@ async def test_slow_and_large_bodies_are_counted(engine, client, served):
 async def test_a_large_body_is_read_and_its_answer_written_off_the_event_loop(engine, client, monkeypatch, path):
     main = threading.get_ident()
     seen = []
-    for module, name in ((tfserving, "parse"), (predict_json, "dump"), (oip, "parse"), (oip, "dump")):
+    for module, name in ((tfserving, "parse"), (predict_json, "dump"), (oip, "parse"), (oip_tensors, "dump")):
         work = getattr(module, name)
         monkeypatch.setattr(
             module, name, lambda *args, work=work: (seen.append(threading.get_ident() == main), work(*args))[1]

@@ -1,0 +1,101 @@
+"""Triton's extensions of the Open Inference Protocol over gRPC: streams, configuration, statistics and refusals.
+
+Source: Triton's docs/protocol/ and grpc_service.proto.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from google.protobuf import json_format
+from tritonclient.grpc import model_config_pb2, service_pb2
+
+from serving import oip
+from serving.control import Control
+from serving.engine import Engine
+from serving.errors import ServingError, Unimplemented
+from serving.grpc.calls import Methods
+from serving.grpc.streaming import answered_in_order
+from serving.oip.configuration import model_config
+from serving.oip.counts import model_stats
+
+_FINAL = "triton_final_response"
+_REFUSED = {
+    "SystemSharedMemory": "the server does not support shared memory: send tensors in the message",
+    "CudaSharedMemory": "the server does not support shared memory: send tensors in the message",
+    "TraceSetting": "the server does not support tracing",
+    "LogSettings": "the server does not support dynamic logging",
+}
+_log = logging.getLogger(__name__)
+
+
+class TritonExtensions:
+    """The methods that GRPCInferenceService has beyond the protocol itself.
+
+    infer: answers one ModelInferRequest; raises ServingError.
+    """
+
+    def __init__(
+        self, engine: Engine, control: Control, *, infer: Callable[[Any, float | None], Awaitable[Any]]
+    ) -> None:
+        self._engine = engine
+        self._control = control
+        self._infer = infer
+        self._closing = asyncio.Event()
+        self.methods: Methods = {
+            "ModelStreamInfer": self.model_stream_infer,
+            "ModelConfig": self.model_config,
+            "ModelStatistics": self.model_statistics,
+            **_refusals(),
+        }
+
+    def close(self) -> None:
+        """Ends streams when they have their answers: an open one would hold up the server's drain."""
+        self._closing.set()
+
+    async def model_stream_infer(self, requests: AsyncIterator[Any], deadline: float | None) -> AsyncIterator[Any]:
+        async def answer(request: Any) -> Any:
+            response = service_pb2.ModelStreamInferResponse()
+            try:
+                response.infer_response.CopyFrom(await self._infer(request, deadline))
+            except ServingError as error:
+                response.error_message = error.message
+            except Exception:
+                _log.exception("a request of a stream failed")
+                response.error_message = "internal error"
+            response.infer_response.id = request.id
+            response.infer_response.parameters[_FINAL].bool_param = True
+            return response
+
+        async for response in answered_in_order(requests, answer, self._closing):
+            yield response
+
+    async def model_config(self, request: Any, _: float | None) -> Any:
+        config = model_config(self._engine.metadata(request.name, oip.version_number(request.version)))
+        response = service_pb2.ModelConfigResponse()
+        response.config.CopyFrom(json_format.ParseDict(config, model_config_pb2.ModelConfig()))
+        return response
+
+    async def model_statistics(self, request: Any, _: float | None) -> Any:
+        counted = await self._control.statistics(request.name, oip.version_number(request.version))
+        response = {"model_stats": [model_stats(statistics) for statistics in counted]}
+        return json_format.ParseDict(response, service_pb2.ModelStatisticsResponse())
+
+
+def _refusals() -> Methods:
+    """A refusal with its reason for each method of what this server does without."""
+    declared = service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods
+
+    def refusal(reason: str) -> Callable[[Any, float | None], Awaitable[Any]]:
+        async def refuse(_request: Any, _: float | None) -> Any:
+            raise Unimplemented(reason)
+
+        return refuse
+
+    return {
+        method.name: refusal(reason)
+        for method in declared
+        for prefix, reason in _REFUSED.items()
+        if method.name.startswith(prefix)
+    }

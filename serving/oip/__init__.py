@@ -1,0 +1,75 @@
+"""What the Open Inference Protocol and Triton's extensions of it say alike over gRPC and HTTP."""
+
+from importlib import metadata as packages
+
+from serving.control import Control
+from serving.engine import Engine, ModelMetadata
+from serving.errors import FailedPrecondition, InvalidInput
+from serving.repository import State, VersionStatus
+from serving.signature import DEFAULT_SIGNATURE, Signature
+
+SERVER_NAME = "seqserve"
+PLATFORM = "tensorflow_savedmodel"
+# By the names that Triton gives them; what it has and we lack is refused, and not listed.
+EXTENSIONS: tuple[str, ...] = (
+    "classification",
+    "sequence",
+    "model_repository",
+    "model_repository(unload_dependents)",
+    "model_configuration",
+    "binary_tensor_data",
+    "parameters",
+    "statistics",
+)
+_MAX_VERSION_DIGITS = 19
+_STATES = {
+    State.START: "LOADING",
+    State.LOADING: "LOADING",
+    State.AVAILABLE: "READY",
+    State.UNLOADING: "UNLOADING",
+    State.END: "UNAVAILABLE",
+}
+
+
+def server_version() -> str:
+    """The installed release; empty when run from files that were never installed."""
+    try:
+        return packages.version("seqserve")
+    except packages.PackageNotFoundError:
+        return ""
+
+
+def version_number(text: str) -> int | None:
+    """A version as protocols spell it in text; empty means the one the server chooses."""
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit()) or len(text) > _MAX_VERSION_DIGITS:
+        raise InvalidInput(f"expected a model version to be an integer of 0 or more, got {text[:40]!r}")
+    return int(text)
+
+
+def signature_of(engine: Engine, model: str, version: int | None) -> Signature:
+    """The one signature that this protocol's metadata can show."""
+    return shown_signature(engine.metadata(model, version))
+
+
+def shown_signature(metadata: ModelMetadata) -> Signature:
+    """The default signature; raises FailedPrecondition where there is none."""
+    if DEFAULT_SIGNATURE not in metadata.signatures:
+        raise FailedPrecondition(
+            f"expected model {metadata.name!r} to have a signature {DEFAULT_SIGNATURE!r}; "
+            f"it has {sorted(metadata.signatures)[:10]}"
+        )
+    return metadata.signatures[DEFAULT_SIGNATURE]
+
+
+async def available_versions(control: Control, model: str) -> list[str]:
+    return [str(status.version) for status in await control.status(model) if status.state is State.AVAILABLE]
+
+
+def index_state(status: VersionStatus) -> tuple[str, str]:
+    """A version's state in Triton's words, and the reason of one that is not served."""
+    state = _STATES[status.state]
+    if state != "UNAVAILABLE":
+        return state, ""
+    return state, status.message or "unloaded"
