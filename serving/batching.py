@@ -45,6 +45,10 @@ class BatchPolicy:
         return next((size for size in self.allowed_batch_sizes if size >= rows), rows)
 
 
+class _NotByRows(Internal):
+    """An output that should have a row for each of the batch has another number of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class BatchReport:
     """What one run cost: seconds waited by each request, seconds computed, real and padded elements.
@@ -94,7 +98,8 @@ class _Job:
 class Batcher:
     """Runs requests for one function, one batch at a time.
 
-    run: answers a padded batch; every output has the batch on axis 0. It is called in `executor`.
+    run: answers a padded batch; every output has the batch on axis 0. It is called in `executor`. Where an output has
+    not, requests are no longer merged, padded or cut: each runs alone and whole from then on.
     observe: called in the event loop with each batch's report.
     """
 
@@ -110,6 +115,7 @@ class Batcher:
         self._policy = policy
         self._executor = executor
         self._observe = observe
+        self._merges = policy.merges
         self._ruled = tuple(name for name, rule in policy.rules.items() if rule.axis is not None)
         self._queue: deque[_Job] = deque()
         self._rows = 0
@@ -129,11 +135,18 @@ class Batcher:
         is dropped before it costs anything.
         Raises Overloaded, DeadlineExceeded, Unavailable, or what the model raised.
         """
+        try:
+            return await self._submit(inputs, deadline)
+        except _NotByRows as error:
+            _log.warning("requests run alone from now on: %s", error.message)
+        return await self._submit(inputs, deadline)
+
+    async def _submit(self, inputs: Arrays, deadline: float) -> Arrays:
         rows = self._rows_of(inputs)
         size = self._policy.max_batch_size
         self._admit(rows, sum(array.nbytes for array in inputs.values()))
         loop = asyncio.get_running_loop()
-        slices = [inputs] if rows <= size else _sliced(inputs, rows, size)
+        slices = [inputs] if rows <= size or not self._merges else _sliced(inputs, rows, size)
         jobs = [self._job(part, deadline, loop) for part in slices]
         for job in jobs:
             self._enqueue(job)
@@ -147,7 +160,11 @@ class Batcher:
             for job in jobs:
                 job.future.cancel()
                 self._dequeue(job)
-        return answers[0] if len(answers) == 1 else _joined(answers)
+        if len(answers) == 1:
+            return answers[0]
+        if not self._merges:  # another request has shown meanwhile that none may be cut
+            raise _NotByRows("the request was cut")
+        return _joined(answers)
 
     async def close(self, timeout: float) -> None:
         """Refuses new requests and waits for the accepted ones, `timeout` seconds at most."""
@@ -187,7 +204,7 @@ class Batcher:
             self._bytes -= job.nbytes
 
     def _rows_of(self, inputs: Arrays) -> int:
-        return len(next(iter(inputs.values()))) if self._policy.merges else 1
+        return len(next(iter(inputs.values()))) if self._policy.merges and inputs else 1
 
     def _job(self, inputs: Arrays, deadline: float, loop: asyncio.AbstractEventLoop) -> _Job:
         rules = self._policy.rules
@@ -230,12 +247,13 @@ class Batcher:
         if not live:
             return []
         first = live[0]
-        if not self._policy.merges:
-            return [live.popleft()]
+        if not self._merges or not first.rows:
+            self._queue.popleft()
+            return [first]
         batch = [first]
         rows = first.rows
         for job in live:
-            if job is not first and job.lengths == first.lengths and job.rest == first.rest:
+            if job is not first and job.rows and job.lengths == first.lengths and job.rest == first.rest:
                 if rows + job.rows > self._policy.max_batch_size:
                     break
                 batch.append(job)
@@ -244,8 +262,10 @@ class Batcher:
         for job in live:
             if room < 1:
                 break
-            shorter = job.lengths != first.lengths and all(
-                a <= b for a, b in zip(job.lengths, first.lengths, strict=True)
+            shorter = (
+                job.rows
+                and job.lengths != first.lengths
+                and all(a <= b for a, b in zip(job.lengths, first.lengths, strict=True))
             )
             if shorter and job.rest == first.rest and job.rows <= room:
                 batch.append(job)
@@ -282,17 +302,19 @@ class Batcher:
         began = time.monotonic()
         rows = sum(job.rows for job in batch)
         elements = sum(array.size for job in batch for array in job.inputs.values())
-        size = self._policy.padded_size(rows)
+        whole = not self._merges or not rows  # runs as it came
+        size = rows if whole else self._policy.padded_size(rows)
         merged = {name: self._merge(name, batch, size) for name in batch[0].inputs}
         padded_elements = sum(array.size for array in merged.values())
         merging_ended = time.monotonic()
         outputs = self._run(merged)
         ran = time.monotonic()
-        if not self._policy.merges:
-            return _Computed([outputs], 1, elements, padded_elements, (began, merging_ended, ran, ran))
+        if whole:
+            return _Computed([outputs], size, elements, padded_elements, (began, merging_ended, ran, ran))
         for name, array in outputs.items():
             if array.ndim == 0 or len(array) != size:
-                raise Internal(
+                self._merges = False
+                raise _NotByRows(
                     f"output '{name}' must have {size} rows, one for each of the batch; "
                     f"received: shape {list(array.shape)}"
                 )

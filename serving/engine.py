@@ -52,19 +52,26 @@ class InferResult:
 
 @dataclass(frozen=True, slots=True)
 class ModelMetadata:
-    """A loaded version's signatures by name, and how requests for each are batched and padded."""
+    """A loaded version's signatures by name, and how requests for each are batched and padded.
+
+    refusals: why further signatures cannot be served. definitions: every SignatureDef of the graph, serialised.
+    """
 
     name: str
     version: int
     signatures: Mapping[str, Signature]
     policies: Mapping[str, BatchPolicy] = field(default_factory=dict)
+    refusals: Mapping[str, str] = field(default_factory=dict)
+    definitions: Mapping[str, bytes] = field(default_factory=dict)
 
     def signature(self, name: str) -> Signature:
-        """The signature of that name; raises NotFound."""
-        return _signature(self.name, self.signatures, name)
+        """The signature of that name; raises NotFound, or InvalidInput for one that cannot be served."""
+        return _signature(self.name, self.signatures, self.refusals, name)
 
 
-def _signature(model: str, signatures: Mapping[str, Signature], name: str) -> Signature:
+def _signature(model: str, signatures: Mapping[str, Signature], refusals: Mapping[str, str], name: str) -> Signature:
+    if name in refusals:
+        raise InvalidInput(refusals[name])
     if name not in signatures:
         raise NotFound(f"model {model} has the signatures {sorted(signatures)}; received: '{name}'")
     return signatures[name]
@@ -145,7 +152,9 @@ class Engine:
             raise DeadlineExceeded("the deadline passed before the request arrived")
         await self.started(deadline)
         servable = self._repository.get(request.model, request.version, request.label)
-        signature = _signature(request.model, servable.signatures, request.signature or DEFAULT_SIGNATURE)
+        signature = _signature(
+            request.model, servable.signatures, servable.refusals, request.signature or DEFAULT_SIGNATURE
+        )
         unknown = [name for name in request.outputs if name not in signature.outputs]
         if unknown:
             raise InvalidInput(
@@ -184,7 +193,14 @@ class Engine:
         if not self._repository.is_started:
             raise Unavailable("the models are still loading")
         servable = self._repository.get(model, version, label)
-        return ModelMetadata(model, servable.version, servable.signatures, servable.policies)
+        return ModelMetadata(
+            model,
+            servable.version,
+            servable.signatures,
+            servable.policies,
+            servable.refusals,
+            servable.definitions,
+        )
 
     def status(self, model: str, version: int | None = None, label: str | None = None) -> Sequence[VersionStatus]:
         """The known versions of a model, newest first; raises NotFound where there are none."""

@@ -1,10 +1,10 @@
 """One signature of a servable: its checks, its batcher and its compiled shapes."""
 
+import asyncio
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from functools import partial
-from itertools import product
 
 import numpy as np
 
@@ -13,12 +13,18 @@ from serving.batching_parameters import BatchingParameters
 from serving.compiler import Compiler
 from serving.errors import InvalidInput
 from serving.inputs import InputRule, check_input
+from serving.samples import Samples
 from serving.savedmodel import Program
-from serving.signature import Signature, TensorSpec
+from serving.signature import TensorSpec
 
 # Shapes compiled because a request came with them; beyond, they run uncompiled, so that no caller can fill memory.
 _MOST_DISCOVERED_SHAPES = 64
 _LEAST_URGENT = 1e9
+# Looking through so many values would hold up the event loop.
+_LARGE_BYTES = 4 << 20
+# What messages quote of the names that a caller sent.
+_MOST_NAMES = 16
+_MOST_CHARACTERS = 100
 
 
 class Function:
@@ -35,7 +41,7 @@ class Function:
         program: Program,
         rules: Mapping[str, InputRule],
         parameters: BatchingParameters | None,
-        records: list[dict[str, np.ndarray]],
+        records: Sequence[Arrays],
         executor: Executor,
         observe: Callable[[BatchReport], None],
         *,
@@ -46,7 +52,6 @@ class Function:
         self._rules = {name: rule for name, rule in rules.items() if name in signature.inputs}
         for name, rule in self._rules.items():
             rule.check_against(signature.inputs[name])
-        self._records = records
         self._compiles = compiles
         self._compiler: Compiler | None = None
         self._jobs: list[Future[None]] = []
@@ -54,8 +59,11 @@ class Function:
         self._most_known = _MOST_DISCOVERED_SHAPES
         self._compiling = threading.Lock()
         self._retired = False
-        self._has_rows = _has_free_rows([*signature.inputs.values()])
-        self._batched = parameters is not None and self._has_rows and _has_free_rows([*signature.outputs.values()])
+        inputs, outputs = signature.inputs.values(), signature.outputs.values()
+        self._has_rows = bool(inputs) and all(map(_has_free_rows, inputs))
+        # An output of unknown rank may have rows; where it has not, the batcher will find out.
+        rowwise = all(spec.shape is None or _has_free_rows(spec) for spec in outputs)
+        self._batched = parameters is not None and self._has_rows and rowwise
         asked = parameters or BatchingParameters()
         self._sizes = asked.allowed_batch_sizes if self._batched else ()
         self.policy = BatchPolicy(
@@ -66,38 +74,60 @@ class Function:
             merges=self._batched,
         )
         self.batcher = Batcher(self._run, self.policy, executor, observe=observe)
+        self._records = [self._checked(record) for record in records]
+        with_rows = [record for record in self._records if not self._has_rows or self.rows(record)]
+        self._samples = Samples(signature, self._rules, with_rows, has_rows=self._has_rows)
 
     async def infer(self, inputs: Arrays, deadline: float) -> Arrays:
         """Checks the inputs against the signature and the rules, then queues them."""
-        return await self.batcher.submit(self._checked(inputs), deadline)
+        if self._rules and sum(array.nbytes for array in inputs.values()) > _LARGE_BYTES:
+            checked = await asyncio.to_thread(self._checked, inputs)
+        else:
+            checked = self._checked(inputs)
+        return await self.batcher.submit(checked, deadline)
 
     def rows(self, inputs: Arrays) -> int:
         """How many inferences a request asks for: its rows, where this signature has a batch axis."""
-        return len(next(iter(inputs.values()))) if self._has_rows else 1
+        return len(next(iter(inputs.values()))) if self._has_rows and inputs else 1
 
     def _checked(self, inputs: Arrays) -> Arrays:
         specs = self.program.signature.inputs
         if inputs.keys() != specs.keys():
-            raise InvalidInput(
-                f"signature '{self.program.signature.name}' takes the inputs {sorted(specs)}; "
-                f"received: {sorted(inputs)}"
-            )
-        ordered = {name: inputs[name] for name in specs}
+            inputs = self._completed(inputs)
+        ordered = {name: _as_objects(inputs[name]) for name in specs}
         for name, spec in specs.items():
             check_input(spec, ordered[name])
-        if self._has_rows:
-            rows = {name: len(array) for name, array in ordered.items()}
+        if self._rules or self._batched:
+            rows = {name: len(array) for name, array in ordered.items()} if self._has_rows else {}
             if len(set(rows.values())) > 1:
                 raise InvalidInput(f"all inputs must have the same number of rows; received: {rows}")
-            if not all(rows.values()):
+            if self._rules and not all(rows.values()):
                 raise InvalidInput("a batch must have at least one row; received: none")
         for name, rule in self._rules.items():
             rule.check(name, ordered[name])
         return ordered
 
+    def _completed(self, inputs: Arrays) -> Arrays:
+        """The inputs with the model's own values for those left out; says the rest as TF Serving does."""
+        specs = self.program.signature.inputs
+        extra = inputs.keys() - specs.keys()
+        missing = specs.keys() - inputs.keys() - self.program.defaults.keys()
+        if extra and len(inputs) == len(specs):
+            raise InvalidInput(
+                f"input tensor alias not found in signature: {min(extra)[:_MOST_CHARACTERS]}. "
+                f"Inputs expected to be in the set {_listed(specs)}."
+            )
+        if extra or missing:
+            raise InvalidInput(
+                f"input size does not match signature: {len(inputs)}!={len(specs)} "
+                f"len({_listed(inputs)}) != len({_listed(specs)}). "
+                f"Sent extra: {_listed(extra)}. Missing but required: {_listed(missing)}."
+            )
+        return {**self.program.defaults, **inputs}
+
     def _run(self, inputs: Arrays) -> Arrays:
         answers = self.program(inputs)
-        if self._compiler is not None and not self.program.is_ready(inputs):
+        if self._compiler is not None and self.rows(inputs) and not self.program.is_ready(inputs):
             self._discover(inputs)
         return answers
 
@@ -107,9 +137,13 @@ class Function:
         return sum(not job.done() for job in self._jobs)
 
     def warm_up(self) -> None:
-        """Replays the warm-up requests; raises what they raise."""
+        """Replays the warm-up requests as they are, and in batches of every size; raises what they raise."""
         for record in self._records:
             self.program(record)
+        if self._records:
+            for size in self._sizes:
+                for sample in self._samples.of(size):
+                    self.program(sample)
 
     def compile_in(self, compiler: Compiler, urgency: float | None = None) -> list["Future[None]"]:
         """Queues the shapes that are known beforehand; by default the smaller batches are the more urgent."""
@@ -117,7 +151,7 @@ class Function:
             return []
         self._compiler = compiler
         for size in self._sizes or (1,):
-            for sample in self._samples(size):
+            for sample in self._samples.of(size):
                 self._known.add(_shapes(sample))
                 job = partial(self._compile, sample)
                 self._jobs.append(compiler.submit(job, urgency=float(size) if urgency is None else urgency))
@@ -141,46 +175,23 @@ class Function:
             self._known.add(shapes)
             self._jobs.append(self._compiler.submit(partial(self._compile, inputs), urgency=_LEAST_URGENT))
 
-    def _samples(self, size: int) -> Iterator[Arrays]:
-        """Batches of `size` rows in every bucket, made of a recorded request where there is one."""
-        signature = self.program.signature
-        base = self._records[0] if self._records else _zeros(signature, self._rules)
-        if base is None:
-            return
-        ruled = [(name, rule) for name, rule in self._rules.items() if rule.axis is not None]
-        for lengths in product(*(rule.buckets for _, rule in ruled)):
-            sample = {
-                name: np.resize(base[name], (size, *base[name].shape[1:])) if self._has_rows else base[name]
-                for name in signature.inputs
-            }
-            for (name, rule), length in zip(ruled, lengths, strict=True):
-                sample[name] = rule.fitted(sample[name], length)
-            yield sample
-
 
 def _shapes(inputs: Arrays) -> tuple[tuple[int, ...], ...]:
     return tuple(array.shape for array in inputs.values())
 
 
-def _has_free_rows(specs: list[TensorSpec]) -> bool:
-    return bool(specs) and all(spec.shape is not None and spec.shape[:1] == (None,) for spec in specs)
+def _has_free_rows(spec: TensorSpec) -> bool:
+    return spec.shape is not None and spec.shape[:1] == (None,)
 
 
-def _zeros(signature: Signature, rules: Mapping[str, InputRule]) -> dict[str, np.ndarray] | None:
-    """One row of zeros for each input; None where a shape leaves open what to make."""
-    arrays = {}
-    for name, spec in signature.inputs.items():
-        if spec.shape is None or spec.dtype == "string":
-            return None
-        shape = [1, *spec.shape[1:]] if spec.shape[:1] == (None,) else [*spec.shape]
-        rule = rules.get(name)
-        if rule is not None and rule.axis is not None and rule.axis < len(shape):
-            shape[rule.axis] = rule.buckets[0]
-        sizes = [axis for axis in shape if axis is not None]
-        if len(sizes) < len(shape):
-            return None
-        try:
-            arrays[name] = np.zeros(sizes, np.dtype(spec.dtype))
-        except TypeError:  # bfloat16 and its like have no numpy type of that name
-            return None
-    return arrays
+def _listed(names: Iterable[str]) -> str:
+    """Names as TF Serving lists them, and bounded: callers make them up."""
+    shown = sorted(names)[:_MOST_NAMES]
+    return "{" + ",".join(name[:_MOST_CHARACTERS] for name in shown) + "}"
+
+
+def _as_objects(array: np.ndarray) -> np.ndarray:
+    """Strings as the object arrays of bytes that they are everywhere else."""
+    if array.dtype.kind == "U":
+        array = np.char.encode(array, "utf-8")
+    return array.astype(object) if array.dtype.kind == "S" else array

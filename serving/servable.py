@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +10,10 @@ from pathlib import Path
 from serving.batching import Arrays, BatchPolicy, BatchReport
 from serving.batching_parameters import BatchingParameters, read_batching_parameters
 from serving.compiler import Compiler
+from serving.errors import FailedPrecondition
 from serving.function import Function
 from serving.inputs import read_rules
-from serving.savedmodel import SavedModel, load, read_warmup
+from serving.savedmodel import SavedModel, WarmupRequest, load, read_warmup
 from serving.signature import Signature
 from serving.statistics import ModelStatistics
 
@@ -26,15 +27,26 @@ class LoadOptions:
     threads: processor threads for one call; 0 for one per core.
     compile: whether graphs are compiled with XLA.
     enable_batching: whether models without batching parameters of their own are batched too.
+    batching: how these are batched; None for the usual sizes.
+    warm_up: whether warm-up requests are replayed; iterations: how often each.
+    tags: of the graph to load. calls: operations of one call that may run at once; 0 leaves it to the server.
     """
 
     threads: int = 0
     compile: bool = True
     enable_batching: bool = False
+    batching: BatchingParameters | None = None
+    warm_up: bool = True
+    iterations: int = 1
+    tags: tuple[str, ...] = ("serve",)
+    calls: int = 0
 
 
 class Servable:
-    """A version of a model. Made by `load_servable`; `close` gives its memory back."""
+    """A version of a model. Made by `load_servable`; `close` gives its memory back.
+
+    refusals: why signatures that it has cannot be served, by name. definitions: every SignatureDef, serialised.
+    """
 
     def __init__(
         self,
@@ -49,6 +61,8 @@ class Servable:
         self.version = version
         self.signatures: Mapping[str, Signature] = {key: f.program.signature for key, f in functions.items()}
         self.policies: Mapping[str, BatchPolicy] = {key: f.policy for key, f in functions.items()}
+        self.refusals = model.signatures.refusals
+        self.definitions = model.signatures.definitions
         self.statistics = statistics
         self._model = model
         self._functions = functions
@@ -120,20 +134,39 @@ def load_servable(
 
     rules = read_rules(path)
     parameters = read_batching_parameters(path)
-    records = read_warmup(path)
-    model = load(path, threads=options.threads)
+    if parameters is None and options.enable_batching:
+        parameters = options.batching or BatchingParameters(allowed_batch_sizes=_USUAL_BATCH_SIZES)
+    requests = read_warmup(path) if options.warm_up else []
+    model = load(path, threads=options.threads, calls=options.calls, tags=options.tags)
     executor = ThreadPoolExecutor(1, thread_name_prefix=f"{name}-{version}")
     try:
-        if parameters is None and options.enable_batching:
-            parameters = BatchingParameters(allowed_batch_sizes=_USUAL_BATCH_SIZES)
-        functions = {}
-        for key, program in model.programs.items():
-            samples = [inputs for signature, inputs in records if signature == key]
-            functions[key] = Function(program, rules, parameters, samples, executor, ran, compiles=options.compile)
-        for function in functions.values():
-            function.warm_up()
+        records = _by_signature(requests, model)
+        functions = {
+            key: Function(program, rules, parameters, records[key], executor, ran, compiles=options.compile)
+            for key, program in model.programs.items()
+        }
+        for _ in range(max(1, options.iterations)):
+            for function in functions.values():
+                function.warm_up()
         return Servable(name, version, model, functions, executor, statistics)
     except BaseException:
         executor.shutdown(wait=True)
         model.close()
         raise
+
+
+def _by_signature(requests: Sequence[WarmupRequest], model: SavedModel) -> Mapping[str, Sequence[Arrays]]:
+    """The warm-up requests of each signature; raises FailedPrecondition for one that no signature could answer."""
+    records: dict[str, list[Arrays]] = {key: [] for key in model.programs}
+    for request in requests:
+        if request.signature not in records:
+            reason = model.signatures.refusals.get(request.signature, "it has no such signature")
+            raise FailedPrecondition(f"a warm-up request asks for the signature '{request.signature}': {reason}")
+        method = model.programs[request.signature].signature.method_name
+        if request.method not in ("", method):
+            raise FailedPrecondition(
+                f"a warm-up request expects the signature '{request.signature}' to have the method "
+                f"{request.method}; received: {method}"
+            )
+        records[request.signature].append(request.inputs)
+    return records

@@ -5,6 +5,6 @@ from serving.quiet import tensorflow
 with tensorflow():
     from serving.savedmodel.loading import SavedModel, load
     from serving.savedmodel.program import Program
-    from serving.savedmodel.warmup import read_warmup
+    from serving.savedmodel.warmup import WarmupRequest, read_warmup
 
-__all__ = ["Program", "SavedModel", "load", "read_warmup"]
+__all__ = ["Program", "SavedModel", "WarmupRequest", "load", "read_warmup"]

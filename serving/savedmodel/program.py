@@ -4,6 +4,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import tensorflow as tf
@@ -26,6 +27,7 @@ _Callable = Callable[..., Sequence[np.ndarray]]
 class Program:
     """Runs one signature. Shapes that `compile` has prepared run compiled, all others run op by op.
 
+    defaults: values for inputs that a request leaves out.
     Thread-safe: calls may overlap with each other and with `compile`.
     """
 
@@ -35,12 +37,17 @@ class Program:
         signature: Signature,
         feeds: Mapping[str, tf.Tensor],
         fetches: Mapping[str, tf.Tensor],
+        defaults: Arrays = MappingProxyType({}),
     ) -> None:
         self.signature = signature
+        self.defaults = defaults
         self._session = session
+        sources = {tensor.ref(): name for name, tensor in feeds.items()}
         self._names = tuple(signature.inputs)
         self._feeds = [feeds[name] for name in self._names]
-        self._outputs = tuple(signature.outputs)
+        # A session does not fetch what it is fed.
+        self._passed = {name: sources[tensor.ref()] for name, tensor in fetches.items() if tensor.ref() in sources}
+        self._outputs = tuple(name for name in signature.outputs if name not in self._passed)
         self._fetches = [fetches[name] for name in self._outputs]
         self._plain: _Callable = session.make_callable(self._fetches, feed_list=self._feeds)
         self._compiled: _Callable | None = None
@@ -59,7 +66,9 @@ class Program:
             answers = run(*arguments)
         except tf.errors.OpError as error:
             raise _translated(error) from error
-        return dict(zip(self._outputs, answers, strict=True))
+        outputs = dict(zip(self._outputs, answers, strict=True))
+        outputs.update((name, inputs[source]) for name, source in self._passed.items())
+        return outputs
 
     def is_ready(self, inputs: Arrays) -> bool:
         """Whether these shapes run compiled, or never will."""

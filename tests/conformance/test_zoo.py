@@ -56,6 +56,9 @@ TWO = np.array([[1, 1, 1], [0, 1, 0]], "f")
         ("unranked", "", {"x": np.array(1.0, "f")}, {"y": 2.0, "rank": 0}),
         ("unranked", "", {"x": TWO}, {"y": TWO + 1, "rank": 2}),
         ("summary", "", {"x": np.array([[1, 2], [3, 4]], "f")}, {"row_sums": [3, 7], "total": 10.0}),
+        ("ragged", "", {"values": np.array([1, 2, 3], "f"), "row_splits": np.array([0, 1, 3])}, {"sums": [1, 5]}),
+        ("ragged", "", {"values": np.zeros(0, "f"), "row_splits": np.array([0, 0])}, {"sums": [0]}),
+        ("ragged", "composite", {"rows": np.array([1, 2, 3], "f"), "rows_1": np.array([0, 1, 3])}, {"sums": [1, 5]}),
         ("keras", "", {"left": np.array([[1, 2]], "f"), "right": np.array([[3]], "f")}, {"total": [[6]]}),
         ("half_plus_two", "", {"x": np.array([[1], [2]], "f")}, {"y": [[2.5], [3]]}),
         (
@@ -71,6 +74,7 @@ TWO = np.array([[1, 1, 1], [0, 1, 0]], "f")
             {"indices": np.array([[0, 1]]), "values": np.array([5], "f"), "dense_shape": np.array([1, 2])},
             {"dense": [[0, 5]]},
         ),
+        ("affine", "", {"x": np.zeros((0, 3), "f")}, {"y": np.zeros(0)}),
     ],
 )
 def test_every_kind_of_model_answers(predict, model, signature, inputs, outputs):
@@ -87,6 +91,13 @@ def test_state_lives_as_long_as_the_version(predict):
     assert predict("mutable_table", {"key": np.array([b"b", b"a"], object)})["value"].tolist() == [8, 7]
     before = predict("counter", {"x": np.array([0], "f")})["total"][0]
     assert predict("counter", {"x": np.array([1, 2], "f")})["total"].tolist() == [before + 3] * 2
+
+
+def test_a_signature_with_a_tensor_that_no_protocol_carries_is_refused_by_name(predict):
+    with pytest.raises(grpc.RpcError) as caught:
+        predict("sparse", {"x": np.array([1], "f")}, "sparse")
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "sparse" in caught.value.details()
 
 
 def test_a_model_that_cannot_load_says_so(predict):

@@ -184,10 +184,36 @@ async def test_a_foreign_exception_becomes_internal_without_its_words(executor):
         await Batcher(run, BatchPolicy(), executor).submit({"x": np.ones((1, 1))}, soon())
 
 
-async def test_an_output_without_the_batch_is_an_error_and_not_a_wrong_answer(executor):
-    batcher = Batcher(lambda inputs: {"y": inputs["x"].sum()}, BatchPolicy(), executor)
-    with pytest.raises(Internal, match=r"must have 2 rows.*received: shape \[\]"):
-        await batcher.submit({"x": np.ones((2, 1))}, soon())
+async def test_an_output_without_the_batch_lets_every_request_run_alone_and_whole(executor):
+    sizes = []
+
+    def run(inputs):
+        sizes.append(len(inputs["x"]))
+        return {"y": inputs["x"].sum()}
+
+    batcher = Batcher(run, BatchPolicy(max_batch_size=4, allowed_batch_sizes=(4,)), executor)
+    deadline = time.monotonic() + 10
+    requests = [{"x": np.full(rows, 1.0)} for rows in (2, 1, 6, 0)]
+    answers = await asyncio.gather(*[batcher.submit(request, deadline) for request in requests])
+    assert [float(answer["y"]) for answer in answers] == [2.0, 1.0, 6.0, 0.0]
+    sizes.clear()
+    assert (await batcher.submit(requests[2], deadline))["y"] == 6.0
+    assert sizes == [6]
+
+
+async def test_no_rows_run_alone_and_unpadded(executor):
+    sizes = []
+
+    def run(inputs):
+        sizes.append(len(inputs["x"]))
+        return {"y": inputs["x"] * 2}
+
+    batcher = Batcher(run, BatchPolicy(allowed_batch_sizes=(2, 4)), executor)
+    deadline = time.monotonic() + 10
+    requests = [{"x": np.ones((rows, 3))} for rows in (1, 0, 3)]
+    answers = await asyncio.gather(*[batcher.submit(request, deadline) for request in requests])
+    assert [answer["y"].shape for answer in answers] == [(1, 3), (0, 3), (3, 3)]
+    assert 0 in sizes
 
 
 async def test_unmerged_requests_run_whole_and_alone(executor):

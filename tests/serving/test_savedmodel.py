@@ -196,8 +196,8 @@ def test_warm_up_records_are_read(tmp_path):
     inputs = {"x": np.array([[1.0, 2.0, 3.0]], "f")}
     path = save(Affine(), tmp_path / "1", warmup=[inputs, inputs])
     records = read_warmup(path)
-    assert [name for name, _ in records] == ["serving_default"] * 2
-    np.testing.assert_array_equal(records[0][1]["x"], inputs["x"])
+    assert [record.signature for record in records] == ["serving_default"] * 2
+    np.testing.assert_array_equal(records[0].inputs["x"], inputs["x"])
     file = path / "assets.extra" / "tf_serving_warmup_requests"
     file.write_bytes(file.read_bytes()[:-6])
     with pytest.raises(FailedPrecondition, match="ends within a record"):
