@@ -4,10 +4,14 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from serving.control import Control
 from serving.engine import Engine, ModelMetadata
-from serving.errors import FailedPrecondition, InvalidInput
+from serving.errors import FailedPrecondition, InvalidInput, NotFound
+from serving.repository import VersionStatus
 from serving.signature import DEFAULT_SIGNATURE, Signature
 
+# What clients of OpenVINO's make send who mean none; where a version has this number, it is meant.
+NO_VERSION: Final = 0
 _MOST_SHOWN: Final = 10
 _SHOWN_CHARACTERS: Final = 60
 
@@ -20,10 +24,24 @@ class Address:
     version: int | None = None
     label: str | None = None
 
+    async def status(self, control: Control) -> Sequence[VersionStatus]:
+        """Where the versions addressed stand, newest first."""
+        try:
+            return await control.status(self.model, self.version, self.label)
+        except NotFound:
+            if self.version != NO_VERSION:
+                raise
+            return await control.status(self.model)
+
     async def metadata(self, engine: Engine, deadline: float | None) -> ModelMetadata:
         """What the version addressed takes and gives; waits for the models of the start."""
         await engine.started(engine.deadline(deadline))
-        return engine.metadata(self.model, self.version, self.label)
+        try:
+            return engine.metadata(self.model, self.version, self.label)
+        except NotFound:
+            if self.version != NO_VERSION:
+                raise
+            return engine.metadata(self.model)
 
 
 def predict_signature(metadata: ModelMetadata, name: str) -> Signature:

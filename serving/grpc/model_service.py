@@ -20,9 +20,8 @@ class ModelService:
         self.methods: Methods = {"GetModelStatus": self.get_model_status}
 
     async def get_model_status(self, request: Any, _: float | None) -> Any:
-        address = addressed(request)
         response = get_model_status_pb2.GetModelStatusResponse()
-        for status in await self._control.status(address.model, address.version, address.label):
+        for status in await addressed(request).status(self._control):
             entry = response.model_version_status.add(version=status.version, state=status.state.value)
             entry.status.error_code = status.code.value
             entry.status.error_message = status.message

@@ -74,7 +74,6 @@ class TensorFlowServing:
             return _addressed(call.path), signature, examples, self._engine.deadline()
 
     async def status(self, call: Call) -> Response:
-        address = _addressed(call.path)
         return _json_of(
             {
                 "model_version_status": [
@@ -83,7 +82,7 @@ class TensorFlowServing:
                         "state": status.state.name,
                         "status": {"error_code": status.code.name, "error_message": status.message},
                     }
-                    for status in await self._control.status(address.model, address.version, address.label)
+                    for status in await _addressed(call.path).status(self._control)
                 ]
             }
         )

@@ -58,7 +58,8 @@ async def test_predict_answers_with_the_version_that_answered(predict):
 
 
 @pytest.mark.parametrize(
-    ("address", "version"), [({}, 2), ({"version": 1}, 1), ({"version": 2}, 2), ({"label": "stable"}, 1)]
+    ("address", "version"),
+    [({}, 2), ({"version": 1}, 1), ({"version": 2}, 2), ({"version": 0}, 2), ({"label": "stable"}, 1)],
 )
 async def test_predict_takes_a_version_or_a_label(predict, address, version):
     answer = await predict(predict_request("sum", {"x": X}, **address))
@@ -198,11 +199,11 @@ async def test_metadata_other_than_signatures_is_refused(metadata, fields, compl
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-@pytest.mark.parametrize(("version", "expected"), [(None, [2, 1]), (1, [1])])
+@pytest.mark.parametrize(("version", "expected"), [(None, [2, 1]), (1, [1]), (0, [2, 1])])
 async def test_status_lists_versions(status, version, expected):
     request = get_model_status_pb2.GetModelStatusRequest()
     request.model_spec.name = "sum"
-    if version:
+    if version is not None:
         request.model_spec.version.value = version
     entries = (await status(request)).model_version_status
     assert [entry.version for entry in entries] == expected
