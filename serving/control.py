@@ -1,11 +1,15 @@
 """What is asked of a server as a whole: its models' states and counts, over all workers as if there were one."""
 
+import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from itertools import chain
 from typing import Any
 
-from serving.errors import Code, NotFound
+from serving.errors import Code, FailedPrecondition, InvalidInput, NotFound, ServingError
+from serving.model_config import ModelConfig, parse, to_text
+from serving.orders import OrderBook, Orders
 from serving.peers import Answer, Peers
 from serving.repository import Repository, State, VersionStatus
 from serving.statistics import ModelStatistics
@@ -23,15 +27,24 @@ class Control:
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
         self._peers: Peers | None = None
+        self._book: OrderBook | None = None
 
-    def join(self, peers: Peers) -> None:
-        """From now on there are others to ask."""
+    def join(self, peers: Peers, book: OrderBook) -> None:
+        """From now on there are others to ask, and to order about; `enter` lets them ask this one."""
         self._peers = peers
+        self._book = book
 
     @property
     def answers(self) -> Mapping[str, Answer]:
         """What this worker answers to the others' questions, for `Peers`."""
-        return {"status": self._own_status, "statistics": self._own_statistics}
+        return {
+            "status": self._own_status,
+            "statistics": self._own_statistics,
+            "index": self._own_index,
+            "reload": self._own_reload,
+            "load": self._own_load,
+            "unload": self._own_unload,
+        }
 
     async def status(self, model: str, version: int | None = None, label: str | None = None) -> Sequence[VersionStatus]:
         """The known versions of a model, newest first; AVAILABLE only where every worker has it.
@@ -68,9 +81,89 @@ class Control:
     async def _own_statistics(self, arguments: Mapping[str, Any]) -> Any:
         return self._counted(arguments["model"], arguments["version"])
 
+    async def index(self) -> Sequence[tuple[str, VersionStatus]]:
+        """Every version of every model, the names ascending and the versions descending."""
+        workers = [_by_name(self._repository.index())]
+        for entries in await self._ask("index"):
+            workers.append(_by_name((name, _read(status)) for name, status in entries))
+        names = sorted({name for models in workers for name in models})
+        return [(name, status) for name in names for status in merged([models.get(name, ()) for models in workers])]
+
+    async def reload(self, configs: Sequence[ModelConfig], deadline: float) -> None:
+        """Serves these models from now on, and no others; returns when every worker does.
+
+        deadline: on the clock of time.monotonic(), in seconds; the workers go on loading after it.
+        Raises what Repository.reconfigure raises.
+        """
+        async with self._alone(deadline):
+            text = to_text(configs)
+            own = self._repository.reconfigure(configs, deadline)
+            await self._order(Orders(config=text), own, "reload", deadline, config=text)
+
+    async def load(self, model: str, deadline: float) -> None:
+        """Loads a model again that was unloaded, has failed or has changed; raises what Repository.load raises."""
+        async with self._alone(deadline):
+            orders = self._orders()
+            kept = orders.model_copy(update={"unloaded": orders.unloaded - {model}})
+            await self._order(kept, self._repository.load(model, deadline), "load", deadline, model=model)
+
+    async def unload(self, model: str, deadline: float) -> None:
+        """Unloads every version of a model, until `load`; raises what Repository.unload raises."""
+        async with self._alone(deadline):
+            orders = self._orders()
+            kept = orders.model_copy(update={"unloaded": orders.unloaded | {model}})
+            await self._order(kept, self._repository.unload(model, deadline), "unload", deadline, model=model)
+
+    async def enter(self, deadline: float) -> None:
+        """Joins the workers that are there already, and carries out what they were ordered meanwhile."""
+        if self._peers is None:
+            return
+        async with self._alone(deadline):
+            orders = self._orders()
+            if orders.config is not None:
+                with suppress(ServingError):  # its status tells; the others have it too
+                    await self._repository.reconfigure(parse(orders.config), deadline)
+            for model in orders.unloaded:
+                with suppress(ServingError):
+                    await self._repository.unload(model, deadline)
+            await self._peers.start()
+
+    def _alone(self, deadline: float) -> AbstractAsyncContextManager[None]:
+        return nullcontext() if self._book is None else self._book.alone(deadline)
+
+    def _orders(self) -> Orders:
+        return Orders() if self._book is None else self._book.read()
+
+    async def _order(
+        self, orders: Orders, own: Coroutine[Any, Any, None], question: str, deadline: float, **arguments: Any
+    ) -> None:
+        """Has every worker do it at once; what this one raises comes first."""
+        others: list[Awaitable[Any]] = []
+        if self._peers is not None:
+            # Each ends at `deadline` itself; what it says then must still arrive.
+            arguments["seconds"] = deadline - time.monotonic()
+            others.append(self._peers.ask(question, deadline + _ANSWER_SECONDS, **arguments))
+        results = await asyncio.gather(own, *others, return_exceptions=True)
+        refused = isinstance(results[0], InvalidInput | FailedPrecondition | NotFound)
+        if self._book is not None and not refused:
+            self._book.write(orders)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    async def _own_index(self, _: Mapping[str, Any]) -> Any:
+        return [[name, _written(status)] for name, status in self._repository.index()]
+
+    async def _own_reload(self, arguments: Mapping[str, Any]) -> None:
+        await self._repository.reconfigure(parse(arguments["config"]), time.monotonic() + arguments["seconds"])
+
+    async def _own_load(self, arguments: Mapping[str, Any]) -> None:
+        await self._repository.load(arguments["model"], time.monotonic() + arguments["seconds"])
+
+    async def _own_unload(self, arguments: Mapping[str, Any]) -> None:
+        await self._repository.unload(arguments["model"], time.monotonic() + arguments["seconds"])
+
     async def _own_status(self, arguments: Mapping[str, Any]) -> Any:
-        if not self._repository.is_started:
-            return None  # it takes no requests yet, so that its states are nobody's business
         try:
             statuses = self._repository.statuses(arguments["model"], arguments["version"])
         except NotFound:
@@ -78,11 +171,11 @@ class Control:
         return [_written(status) for status in statuses]
 
     async def _ask(self, question: str, **arguments: Any) -> list[Any]:
-        """What the others that have started say."""
+        """What the others say."""
         if self._peers is None:
             return []
         answers = await self._peers.ask(question, time.monotonic() + _ANSWER_SECONDS, **arguments)
-        return [answer for answer in answers.values() if answer is not None]
+        return list(answers.values())
 
 
 def merged(workers: Iterable[Sequence[VersionStatus]]) -> Sequence[VersionStatus]:
@@ -101,6 +194,13 @@ def _merged(statuses: Sequence[VersionStatus], workers: int) -> VersionStatus:
     if len(statuses) < workers and first.state is State.AVAILABLE:
         return VersionStatus(first.version, State.LOADING)  # others have not even seen it
     return first
+
+
+def _by_name(entries: Iterable[tuple[str, VersionStatus]]) -> Mapping[str, Sequence[VersionStatus]]:
+    models: dict[str, list[VersionStatus]] = {}
+    for name, status in entries:
+        models.setdefault(name, []).append(status)
+    return models
 
 
 def _written(status: VersionStatus) -> list[Any]:

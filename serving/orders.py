@@ -1,0 +1,63 @@
+"""What callers have ordered since the start: other models, or models to be unloaded. A worker that starts later obeys.
+
+The orders lie in the directory that the workers of a server share, and go with it: as TF Serving's, a server that is
+started anew serves what its settings say.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from serving.errors import Unavailable
+
+_POLL_SECONDS = 0.02
+
+
+class Orders(BaseModel):
+    """config: the text form of the ModelServerConfig that was last ordered. unloaded: names, each until it is loaded."""
+
+    model_config = ConfigDict(frozen=True)
+
+    config: str | None = None
+    unloaded: frozenset[str] = frozenset()
+
+
+class OrderBook:
+    """The orders of one server. `directory`: the one that its workers share."""
+
+    def __init__(self, directory: Path) -> None:
+        self._file = directory / "orders.json"
+        self._lock = directory / "orders.lock"
+
+    def read(self) -> Orders:
+        try:
+            return Orders.model_validate_json(self._file.read_bytes())
+        except FileNotFoundError:
+            return Orders()
+
+    def write(self, orders: Orders) -> None:
+        beside = self._file.with_suffix(".new")
+        beside.write_text(orders.model_dump_json())
+        beside.rename(self._file)
+
+    @contextlib.asynccontextmanager
+    async def alone(self, deadline: float) -> AsyncIterator[None]:
+        """One worker at a time, so that all carry orders out in the same order; a worker that dies lets others in.
+
+        deadline: on the clock of time.monotonic(). Raises Unavailable where others took too long.
+        """
+        with self._lock.open("wb") as lock:
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() >= deadline:
+                        raise Unavailable("another order to the server is still being carried out") from None
+                    await asyncio.sleep(_POLL_SECONDS)
+            yield
