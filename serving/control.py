@@ -83,9 +83,8 @@ class Control:
 
     async def index(self) -> Sequence[tuple[str, VersionStatus]]:
         """Every version of every model, the names ascending and the versions descending."""
-        workers = [_by_name(self._repository.index())]
-        for entries in await self._ask("index"):
-            workers.append(_by_name((name, _read(status)) for name, status in entries))
+        theirs = [[(name, _read(status)) for name, status in entries] for entries in await self._ask("index")]
+        workers = [_by_name(entries) for entries in (self._repository.index(), *theirs)]
         names = sorted({name for models in workers for name in models})
         return [(name, status) for name in names for status in merged([models.get(name, ()) for models in workers])]
 

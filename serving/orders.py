@@ -19,7 +19,11 @@ _POLL_SECONDS = 0.02
 
 
 class Orders(BaseModel):
-    """config: the text form of the ModelServerConfig that was last ordered. unloaded: names, each until it is loaded."""
+    """What to do once a worker has started.
+
+    config: the text form of the ModelServerConfig that was last ordered; None for that of the settings.
+    unloaded: names of models that are not to serve.
+    """
 
     model_config = ConfigDict(frozen=True)
 

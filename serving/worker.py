@@ -7,14 +7,17 @@ import asyncio
 import importlib
 import logging
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from serving import machine
+from serving.agreement import Agreement
 from serving.control import Control
 from serving.engine import Engine
 from serving.listeners import Listeners
 from serving.metrics import forget_dead_workers, process_metrics
+from serving.orders import OrderBook
 from serving.peers import Peers
 from serving.repository import Repository, RepositoryEvents
 from serving.rest.app import build_app
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 _MARGIN_SECONDS = 1.0
 # How long the ports stay open after readiness went false.
 _LINGER_SECONDS = 0.5
+# How long orders that came before this worker may take, its place in their queue included.
+_ENTER_SECONDS = 600.0
 _OBSERVE_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 
@@ -41,12 +46,14 @@ class Worker:
         if settings.metrics_directory is not None:
             forget_dead_workers(settings.metrics_directory)
         self._metrics = process_metrics()
+        self._agreement = Agreement(lambda model, version: self._repository.awaits(model, version))
         self._repository = Repository(
             models_of(settings),
             self._load,
             poll_seconds=settings.file_system_poll_wait_seconds,
             grace_seconds=settings.grace_period_seconds,
             policy=policy_of(settings),
+            agree=self._agreement.instant,
             cache=settings.model_cache_directory,
             events=RepositoryEvents(self._metrics.loaded, self._metrics.unloaded, self._metrics.load_failed),
         )
@@ -60,8 +67,9 @@ class Worker:
         self._control = Control(self._repository)
         self._peers: Peers | None = None
         if settings.run_directory is not None:
-            self._peers = Peers(settings.run_directory, self._control.answers)
-            self._control.join(self._peers)
+            self._peers = Peers(settings.run_directory, {**self._control.answers, **self._agreement.answers})
+            self._agreement.join(self._peers)
+            self._control.join(self._peers, OrderBook(settings.run_directory))
         self.rest = build_app(
             self.engine,
             self._control,
@@ -105,9 +113,8 @@ class Worker:
             # In a thread, for TensorFlow takes seconds to import, and port 3000 is open already.
             for module in ("serving.servable", "serving.grpc.unix_socket"):
                 await asyncio.to_thread(importlib.import_module, module)
-            if self._peers is not None:
-                await self._peers.start()
             await self._repository.start()
+            await self._control.enter(time.monotonic() + _ENTER_SECONDS)
             await self._listeners.open()
             self._serving = True
         except Exception:
@@ -128,10 +135,15 @@ class Worker:
     async def _observe(self) -> None:
         """Keeps up to date what /metrics shows of queues."""
         while True:
+<<<<<<< HEAD
             self.engine.expire()
             serving = {servable.name: servable for servable in self._repository.servables()}
+=======
+            rows, shapes = Counter[str](), Counter[str]()
+            for servable in self._repository.servables():
+                rows[servable.name] += servable.depth
+                shapes[servable.name] += servable.shapes_to_compile
+>>>>>>> 2c588b0 (Carry orders out in all workers)
             for name in self._repository.names():
-                servable = serving.get(name)
-                rows, shapes = (servable.depth, servable.shapes_to_compile) if servable else (0, 0)
-                self._metrics.waiting(name, rows, shapes)
+                self._metrics.waiting(name, rows[name], shapes[name])
             await asyncio.sleep(_OBSERVE_SECONDS)
