@@ -135,15 +135,11 @@ class Worker:
     async def _observe(self) -> None:
         """Keeps up to date what /metrics shows of queues."""
         while True:
-<<<<<<< HEAD
             self.engine.expire()
-            serving = {servable.name: servable for servable in self._repository.servables()}
-=======
             rows, shapes = Counter[str](), Counter[str]()
             for servable in self._repository.servables():
                 rows[servable.name] += servable.depth
                 shapes[servable.name] += servable.shapes_to_compile
->>>>>>> 2c588b0 (Carry orders out in all workers)
             for name in self._repository.names():
                 self._metrics.waiting(name, rows[name], shapes[name])
             await asyncio.sleep(_OBSERVE_SECONDS)
