@@ -181,7 +181,7 @@ class Engine:
         async with self._sequences.step(request.model, address, step, request.inputs, rules, deadline) as inputs:
             # Steps before this one may have taken a while, and the version may have gone.
             servable = self._repository.get(request.model, request.version, request.label)
-            _signature(request.model, servable.signatures, signature)
+            _signature(request.model, servable.signatures, servable.refusals, signature)
             return servable, await servable.infer(signature, inputs, deadline)
 
     def expire(self) -> None:
