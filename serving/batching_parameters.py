@@ -1,15 +1,16 @@
-"""TF Serving's per-model batching parameters, `batching_params.pbtxt`, in their text form.
+"""TF Serving's batching parameters in their text form: a model's own `batching_params.pbtxt`, or a server-wide file.
 
 The message is described here because no package ships it: field names and numbers are those of
 tensorflow_serving/servables/tensorflow/session_bundle_config.proto, so that any file written for TF Serving parses.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from serving.errors import FailedPrecondition, InvalidInput
 
@@ -26,11 +27,26 @@ _WRAPPED = {
 }
 
 
+# Their least values in TF Serving.
+_LEAST = {
+    "max_batch_size": 1,
+    "max_execution_batch_size": 1,
+    "batch_timeout_micros": 0,
+    "max_enqueued_batches": 0,
+    "num_batch_threads": 1,
+}
+_MOST_SIZES = 256
+_LARGEST_SIZE = 65536
+
+
 class BatchingParameters(BaseModel):
     """What a model asks of the batcher.
 
+    max_batch_size: rows that run together at most; a larger request is run in slices, whether or not
+    enable_large_batch_splitting allows it. max_execution_batch_size, where splitting is enabled, says the same.
     Batches never wait for company here (an idle model runs at once), so batch_timeout_micros and num_batch_threads
-    are read and not needed.
+    are read and not needed. Nor is pad_variable_length_inputs: requests of other lengths run apart, for padding with
+    whatever value comes first changes answers; a model that may be padded says so in its inputs.json.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -52,22 +68,40 @@ def read_batching_parameters(version: Path) -> BatchingParameters | None:
 
 
 def parse_batching_parameters(text: str) -> BatchingParameters:
-    """Reads the text form; raises InvalidInput."""
+    """Reads the text form; raises InvalidInput where TF Serving would not take it, or no memory would hold it."""
     try:
         message = text_format.Parse(text, _message_class()())
-        values = {name: getattr(message, name).value for name in _WRAPPED if message.HasField(name)}
-        sizes = tuple(message.allowed_batch_sizes)
-        if list(sizes) != sorted(set(sizes)) or any(size < 1 for size in sizes):
-            raise ValueError(f"allowed_batch_sizes must ascend from 1 or more; received: {list(sizes)}")
-        if sizes and sizes[-1] != values.setdefault("max_batch_size", sizes[-1]):
-            raise ValueError(
-                f"the last of allowed_batch_sizes must be max_batch_size ({values['max_batch_size']}); "
-                f"received: {sizes[-1]}"
-            )
-        known = {name: values[name] for name in BatchingParameters.model_fields if name in values}
-        return BatchingParameters(**known, allowed_batch_sizes=sizes)
-    except (text_format.ParseError, ValueError, ValidationError) as error:
+    except text_format.ParseError as error:
         raise InvalidInput(f"these are no batching parameters: {error}") from error
+    values = {name: getattr(message, name).value for name in _WRAPPED if message.HasField(name)}
+    for name, least in _LEAST.items():
+        if values.get(name, least) < least:
+            raise InvalidInput(f"{name} must be {least} or more; received: {values[name]}")
+    sizes = tuple(message.allowed_batch_sizes)
+    name = "max_execution_batch_size" if values.get("enable_large_batch_splitting") else "max_batch_size"
+    given = values.get(name, values.get("max_batch_size"))
+    if "max_batch_size" in values and given > values["max_batch_size"]:
+        raise InvalidInput(f"{name} must not be above max_batch_size ({values['max_batch_size']}); received: {given}")
+    _check_sizes(sizes, name, given)
+    largest = given or (sizes[-1] if sizes else BatchingParameters.model_fields["max_batch_size"].default)
+    queued = values.get("max_enqueued_batches", BatchingParameters.model_fields["max_enqueued_batches"].default)
+    return BatchingParameters(max_batch_size=largest, max_enqueued_batches=max(1, queued), allowed_batch_sizes=sizes)
+
+
+def _check_sizes(sizes: Sequence[int], name: str, largest: int | None) -> None:
+    """Every size is compiled for and warmed up, so that there can be neither too many nor too large ones."""
+    if len(sizes) > _MOST_SIZES:
+        raise InvalidInput(f"there may be at most {_MOST_SIZES} allowed_batch_sizes; received: {len(sizes)}")
+    if list(sizes) != sorted(set(sizes)) or any(size < 1 for size in sizes):
+        raise InvalidInput(f"allowed_batch_sizes must ascend from 1 or more; received: {list(sizes)}")
+    if not sizes:
+        return
+    if sizes[-1] > _LARGEST_SIZE:
+        raise InvalidInput(f"allowed_batch_sizes must be at most {_LARGEST_SIZE}; received: {sizes[-1]}")
+    if largest not in (None, sizes[-1]):
+        raise InvalidInput(
+            f"Last entry in allowed_batch_sizes must match {name}; last entry was {sizes[-1]}; expected {largest}"
+        )
 
 
 @cache

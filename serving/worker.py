@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 
 from serving import machine
 from serving.agreement import Agreement
+from serving.batching_parameters import parse_batching_parameters
 from serving.control import Control
 from serving.engine import Engine
 from serving.listeners import Listeners
 from serving.metrics import forget_dead_workers, process_metrics
 from serving.orders import OrderBook
 from serving.peers import Peers
+from serving.preflight import read_file
 from serving.repository import Repository, RepositoryEvents
 from serving.rest.app import build_app
 from serving.sequences import Sequences
@@ -77,6 +79,9 @@ class Worker:
             body_timeout=settings.request_timeout_seconds,
         )
         self._listeners = Listeners(settings, self.engine, self._control, self.rest)
+        self._batching = read_file(
+            "batching_parameters_file", settings.batching_parameters_file, parse_batching_parameters
+        )
         self._serving = False
 
     @property
@@ -129,7 +134,16 @@ class Worker:
 
         settings = self._settings
         threads = settings.intra_op_threads or max(1, machine.cores() // settings.workers)
-        options = LoadOptions(threads, compile=settings.xla, enable_batching=settings.enable_batching)
+        options = LoadOptions(
+            threads,
+            compile=settings.xla,
+            enable_batching=settings.enable_batching,
+            batching=self._batching,
+            warm_up=settings.enable_model_warmup,
+            iterations=settings.num_request_iterations_for_warmup,
+            tags=tuple(settings.saved_model_tags.split(",")),
+            calls=settings.inter_op_threads,
+        )
         return load_servable(name, version, path, options, lambda report: self._metrics.ran(name, report))
 
     async def _observe(self) -> None:

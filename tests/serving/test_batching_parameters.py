@@ -1,7 +1,7 @@
 import pytest
 
-from serving.batching_parameters import BatchingParameters, read_batching_parameters
-from serving.errors import FailedPrecondition
+from serving.batching_parameters import BatchingParameters, parse_batching_parameters, read_batching_parameters
+from serving.errors import FailedPrecondition, InvalidInput
 
 
 def test_a_file_written_for_tf_serving_is_read(tmp_path):
@@ -39,3 +39,43 @@ def test_a_file_that_is_wrong_says_so(tmp_path, text):
     (tmp_path / "batching_params.pbtxt").write_text(text)
     with pytest.raises(FailedPrecondition, match=r"batching_params\.pbtxt is not what it must be"):
         read_batching_parameters(tmp_path)
+
+
+def test_batches_have_the_size_that_may_be_executed_where_requests_may_be_split():
+    text = """
+        max_batch_size { value: 100 }
+        enable_large_batch_splitting { value: true }
+        max_execution_batch_size { value: 16 }
+        allowed_batch_sizes: 4
+        allowed_batch_sizes: 16
+        """
+    assert parse_batching_parameters(text) == BatchingParameters(max_batch_size=16, allowed_batch_sizes=(4, 16))
+    unsplit = text.replace("true", "false")
+    with pytest.raises(InvalidInput, match="Last entry in allowed_batch_sizes must match max_batch_size"):
+        parse_batching_parameters(unsplit)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("num_batch_threads { value: 0 }", "num_batch_threads must be 1 or more; received: 0"),
+        ("batch_timeout_micros { value: -1 }", "batch_timeout_micros must be 0 or more; received: -1"),
+        ("allowed_batch_sizes: 1000000000", "allowed_batch_sizes must be at most 65536; received: 1000000000"),
+        (
+            " ".join(f"allowed_batch_sizes: {n}" for n in range(1, 300)),
+            "at most 256 allowed_batch_sizes; received: 299",
+        ),
+        (
+            "max_batch_size { value: 4 } max_execution_batch_size { value: 8 } "
+            "enable_large_batch_splitting { value: true }",
+            r"max_execution_batch_size must not be above max_batch_size \(4\); received: 8",
+        ),
+    ],
+)
+def test_what_tf_serving_refuses_and_what_no_memory_holds_is_refused(text, problem):
+    with pytest.raises(InvalidInput, match=problem):
+        parse_batching_parameters(text)
+
+
+def test_no_queue_means_the_shortest():
+    assert parse_batching_parameters("max_enqueued_batches { value: 0 }").max_enqueued_batches == 1
