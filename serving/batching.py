@@ -66,6 +66,7 @@ class BatchReport:
     input_seconds: float = 0.0
     run_seconds: float = 0.0
     output_seconds: float = 0.0
+    request_rows: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,6 +360,7 @@ def _report(batch: Sequence[_Job], computed: _Computed, started: float) -> Batch
         input_seconds=merged - began,
         run_seconds=ran - merged,
         output_seconds=split - ran,
+        request_rows=[job.rows for job in batch],
     )
 
 

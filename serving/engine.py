@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from serving.batching import BatchPolicy
+from serving.entry import Served, current
 from serving.errors import Code, DeadlineExceeded, InvalidInput, NotFound, ServingError, Unavailable
 from serving.repository import Repository, VersionStatus
 from serving.sequences import Sequences, SequenceStep
@@ -89,6 +90,8 @@ class Engine:
     timeout: seconds a request may take; a caller's own deadline can only shorten it.
     answered: called with (model, code, seconds) after each request.
     refused: called with (model, code) for each request that failed before there was one to answer.
+    served: called with (model, api, entrypoint, seconds) when an answer has gone out, where its entry is known.
+    computed: called with (model, api, seconds) likewise, for the time in which the model had the request.
     sequences: where the inputs of unfinished sequences are kept.
     """
 
@@ -99,12 +102,16 @@ class Engine:
         timeout: float = 30.0,
         answered: Callable[[str, Code, float], None] = lambda model, code, seconds: None,
         refused: Callable[[str, Code], None] = lambda model, code: None,
+        served: Served = lambda model, api, entrypoint, seconds: None,
+        computed: Callable[[str, str, float], None] = lambda model, api, seconds: None,
         sequences: Sequences | None = None,
     ) -> None:
         self._repository = repository
         self._timeout = timeout
         self._answered = answered
         self._refused = refused
+        self._served = served
+        self._computed = computed
         self._sequences = sequences or Sequences()
         self._withdrawn = False
 
@@ -138,7 +145,8 @@ class Engine:
 
     def deadline(self, asked: float | None = None) -> float:
         """When a request that comes now must be answered, on the clock of time.monotonic()."""
-        own = time.monotonic() + self._timeout
+        entry = current()
+        own = entry.deadline if entry and entry.deadline is not None else time.monotonic() + self._timeout
         return own if asked is None else min(own, asked)
 
     async def started(self, deadline: float) -> None:
@@ -160,10 +168,14 @@ class Engine:
             raise InvalidInput(
                 f"signature '{signature.name}' has the outputs {sorted(signature.outputs)}; received: {unknown}"
             )
+        reached = time.monotonic()
         if request.sequence is not None:
             servable, outputs = await self._go_on(request.sequence, request, servable, signature.name, deadline)
         else:
             outputs = await servable.infer(signature.name, request.inputs, deadline)
+        if entry := current():
+            self._computed(request.model, entry.api, time.monotonic() - reached)
+            entry.answered(request.model, self._served)
         if request.outputs:
             outputs = {name: outputs[name] for name in request.outputs}
         return InferResult(request.model, servable.version, signature.name, outputs)

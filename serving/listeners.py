@@ -4,13 +4,15 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from serving import ports
-from serving.config_files import TlsConfig, parse_tls_config
+from serving.config_files import MonitoringConfig, TlsConfig, parse_monitoring_config, parse_tls_config
 from serving.control import Control
 from serving.engine import Engine
 from serving.http_server import HttpServer
+from serving.monitoring import Monitoring
 from serving.preflight import read_file
 from serving.settings import Settings
 
@@ -44,7 +46,7 @@ class Listeners:
             self._socket = self._unix_socket(Path(settings.grpc_socket_path), tls)
             self._socket.start()
         if settings.rest_api_port:
-            http = HttpServer(self._rest, max_concurrent_requests=settings.max_concurrent_requests)
+            http = HttpServer(self._rest_app(), max_concurrent_requests=settings.max_concurrent_requests)
             await http.start(ports.listen(settings.host, settings.rest_api_port))
             self._http = http
 
@@ -52,6 +54,24 @@ class Listeners:
         """Takes no new connections and answers what it has accepted; after `grace` seconds it cancels it."""
         listeners = (self._grpc, self._socket, self._http)
         await asyncio.gather(*(listener.drain(grace) for listener in listeners if listener is not None))
+
+    def _rest_app(self) -> ASGIApp:
+        """The REST app with what only its own port has: metrics, and pages from anywhere as callers."""
+        settings = self._settings
+        app = self._rest
+        monitoring = read_file("monitoring_config_file", settings.monitoring_config_file, parse_monitoring_config)
+        monitoring = monitoring or MonitoringConfig()
+        if monitoring.enable and settings.metrics_directory is not None:
+            app = Monitoring(app, monitoring.path, settings.metrics_directory)
+        if settings.rest_api_enable_cors_support:
+            app = CORSMiddleware(
+                app,
+                allow_origins=["*"],
+                allow_methods=["GET", "POST"],
+                allow_headers=["*"],
+                expose_headers=["Inference-Header-Content-Length"],
+            )
+        return app
 
     def _server(self, address: str, tls: TlsConfig | None) -> "Server":
         from serving.grpc.server import Server

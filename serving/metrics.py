@@ -10,6 +10,11 @@ from serving.errors import Code
 from serving.processes import is_alive
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+# TF Serving's own for its latencies, which are in microseconds: 10 · 1.8^n, so that its dashboards go on working.
+_LATENCIES = tuple(1.8**exponent / 1e5 for exponent in range(33))
+# Whichever protocol asks, the model is asked the same; as in TF Serving, the name is that of the gRPC method.
+_RUNTIME_APIS = {"predict": "Predict", "classify": "Classify", "regress": "Regress", "infer": "ModelInfer"}
+PREFIX = "seqserve_"
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -18,13 +23,15 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"seqserve_{name}", text, labels, registry=registry)
+            return Counter(f"{PREFIX}{name}", text, labels, registry=registry)
 
         def gauge(name: str, text: str, *labels: str) -> Gauge:
-            return Gauge(f"seqserve_{name}", text, labels, registry=registry, multiprocess_mode="livesum")
+            return Gauge(f"{PREFIX}{name}", text, labels, registry=registry, multiprocess_mode="livesum")
 
-        def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-            return Histogram(f"seqserve_{name}", text, ("model",), registry=registry, buckets=buckets)
+        def histogram(
+            name: str, text: str, buckets: tuple[float, ...], labels: tuple[str, ...] = ("model",)
+        ) -> Histogram:
+            return Histogram(f"{PREFIX}{name}", text, labels, registry=registry, buckets=buckets)
 
         self._requests = counter("requests_total", "Requests answered or refused, by canonical code.", "model", "code")
         self._duration = histogram("request_seconds", "Seconds from the engine's call to its answer.", _SECONDS)
@@ -38,6 +45,27 @@ class Metrics:
         self._loaded = gauge("version_loaded", "Workers that have this version loaded.", "model", "version")
         self._failures = counter("load_failures_total", "Loads that failed.", "model")
         self._loads = histogram("load_seconds", "Seconds a version took to load and warm up.", _SECONDS)
+        self._api = histogram(
+            "api_seconds",
+            "Seconds from a request's arrival to its answer, decoding and encoding included.",
+            _LATENCIES,
+            ("model", "api", "entrypoint"),
+        )
+        self._runtime = histogram(
+            "runtime_seconds",
+            "Seconds that a request waited for its batch and ran in it.",
+            _LATENCIES,
+            ("model", "api"),
+        )
+        self._batches = counter("batches_total", "Batches that ran.", "model")
+        self._request_rows = histogram("request_rows", "Rows in a request.", _ROWS)
+        self._padded_rows = histogram("padded_batch_rows", "Rows in a batch, after padding.", _ROWS)
+        self._padding_rows = histogram("padding_rows", "Rows added to a batch.", (0, *_ROWS))
+        self._attempts = counter("load_attempts_total", "Loads by how they ended.", "path", "status")
+        self._load_time = counter("load_success_seconds_total", "Seconds that successful loads took.", "path")
+        self._warmups = histogram(
+            "warmup_seconds", "Seconds that a version's warm-up took.", _LATENCIES, ("path", "status")
+        )
 
     def answered(self, model: str, code: Code, seconds: float) -> None:
         self._requests.labels(model, code.name).inc()
@@ -46,12 +74,24 @@ class Metrics:
     def refused(self, model: str, code: Code) -> None:
         self._requests.labels(model, code.name).inc()
 
+    def served(self, model: str, api: str, entrypoint: str, seconds: float) -> None:
+        self._api.labels(model, api, entrypoint).observe(seconds)
+
+    def computed(self, model: str, api: str, seconds: float) -> None:
+        self._runtime.labels(model, _RUNTIME_APIS.get(api, api)).observe(seconds)
+
     def ran(self, model: str, report: BatchReport) -> None:
         waits = self._waits.labels(model)
         for wait in report.waits:
             waits.observe(wait)
         self._compute.labels(model).observe(report.seconds)
         self._rows.labels(model).observe(report.rows)
+        self._batches.labels(model).inc()
+        self._padded_rows.labels(model).observe(report.padded_rows)
+        self._padding_rows.labels(model).observe(report.padded_rows - report.rows)
+        request_rows = self._request_rows.labels(model)
+        for rows in report.request_rows:
+            request_rows.observe(rows)
         self._elements.labels(model).inc(report.elements)
         self._padding.labels(model).inc(report.padded_elements - report.elements)
 
@@ -68,6 +108,14 @@ class Metrics:
 
     def load_failed(self, model: str) -> None:
         self._failures.labels(model).inc()
+
+    def load_attempted(self, path: str, succeeded: bool, seconds: float) -> None:
+        self._attempts.labels(path, "success" if succeeded else "fail").inc()
+        if succeeded:
+            self._load_time.labels(path).inc(seconds)
+
+    def warmed_up(self, path: str, succeeded: bool, seconds: float) -> None:
+        self._warmups.labels(path, "success" if succeeded else "fail").observe(seconds)
 
 
 @cache

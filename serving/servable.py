@@ -30,6 +30,7 @@ class LoadOptions:
     batching: how these are batched; None for the usual sizes.
     warm_up: whether warm-up requests are replayed; iterations: how often each.
     tags: of the graph to load. calls: operations of one call that may run at once; 0 leaves it to the server.
+    gpu_memory_fraction: of a graphics card's memory, what may be taken; 0 takes what is needed, as it is needed.
     """
 
     threads: int = 0
@@ -40,6 +41,7 @@ class LoadOptions:
     iterations: int = 1
     tags: tuple[str, ...] = ("serve",)
     calls: int = 0
+    gpu_memory_fraction: float = 0.0
 
 
 class Servable:
@@ -120,8 +122,11 @@ def load_servable(
     path: Path,
     options: LoadOptions,
     observe: Callable[[BatchReport], None] = lambda report: None,
+    warmed: Callable[[bool, float], None] = lambda succeeded, seconds: None,
 ) -> Servable:
     """Loads a version directory and replays its warm-up requests. Blocks.
+
+    observe: called with each batch's report. warmed: called with success and seconds where there are such requests.
 
     Raises FailedPrecondition where the directory cannot be served, and what a warm-up request raised: such a
     version must not replace one that works.
@@ -137,7 +142,13 @@ def load_servable(
     if parameters is None and options.enable_batching:
         parameters = options.batching or BatchingParameters(allowed_batch_sizes=_USUAL_BATCH_SIZES)
     requests = read_warmup(path) if options.warm_up else []
-    model = load(path, threads=options.threads, calls=options.calls, tags=options.tags)
+    model = load(
+        path,
+        threads=options.threads,
+        calls=options.calls,
+        tags=options.tags,
+        gpu_memory_fraction=options.gpu_memory_fraction,
+    )
     executor = ThreadPoolExecutor(1, thread_name_prefix=f"{name}-{version}")
     try:
         records = _by_signature(requests, model)
@@ -145,9 +156,16 @@ def load_servable(
             key: Function(program, rules, parameters, records[key], executor, ran, compiles=options.compile)
             for key, program in model.programs.items()
         }
-        for _ in range(max(1, options.iterations)):
-            for function in functions.values():
-                function.warm_up()
+        began = time.monotonic()
+        warm = False
+        try:
+            for _ in range(max(1, options.iterations)):
+                for function in functions.values():
+                    function.warm_up()
+            warm = True
+        finally:
+            if requests:
+                warmed(warm, time.monotonic() - began)
         return Servable(name, version, model, functions, executor, statistics)
     except BaseException:
         executor.shutdown(wait=True)

@@ -240,6 +240,12 @@ class Settings(BaseSettings):
         return self.model_base_path is not None or self.model_config_file is not None
 
     @property
+    def rest_timeout_seconds(self) -> float | None:
+        """How long a request over REST may take; None for as long as any other."""
+        milliseconds = self.rest_api_timeout_in_ms or 0
+        return milliseconds / 1000 if milliseconds > 0 else None
+
+    @property
     def channel_arguments(self) -> Sequence[tuple[str, int | str]]:
         """grpc_channel_arguments, taken apart: what can be an int32 is one."""
         pairs = [argument.partition("=")[::2] for argument in self.grpc_channel_arguments.split(",") if argument]

@@ -8,27 +8,21 @@ import importlib
 import logging
 import time
 from collections import Counter
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from serving import machine
 from serving.agreement import Agreement
-from serving.batching_parameters import parse_batching_parameters
 from serving.control import Control
 from serving.engine import Engine
 from serving.listeners import Listeners
 from serving.metrics import forget_dead_workers, process_metrics
 from serving.orders import OrderBook
 from serving.peers import Peers
-from serving.preflight import read_file
 from serving.repository import Repository, RepositoryEvents
 from serving.rest.app import build_app
+from serving.rest.entrance import Entrance
 from serving.sequences import Sequences
 from serving.settings import Settings
 from serving.sources import models_of, policy_of
-
-if TYPE_CHECKING:
-    from serving.servable import Servable
+from serving.version_loader import VersionLoader
 
 # What is kept of the grace period for ending the process itself.
 _MARGIN_SECONDS = 1.0
@@ -51,7 +45,7 @@ class Worker:
         self._agreement = Agreement(lambda model, version: self._repository.awaits(model, version))
         self._repository = Repository(
             models_of(settings),
-            self._load,
+            VersionLoader(settings, self._metrics),
             poll_seconds=settings.file_system_poll_wait_seconds,
             grace_seconds=settings.grace_period_seconds,
             policy=policy_of(settings),
@@ -64,6 +58,8 @@ class Worker:
             timeout=settings.request_timeout_seconds,
             answered=self._metrics.answered,
             refused=self._metrics.refused,
+            served=self._metrics.served,
+            computed=self._metrics.computed,
             sequences=Sequences(max_sequences=settings.max_sequences, idle_seconds=settings.max_sequence_idle_seconds),
         )
         self._control = Control(self._repository)
@@ -72,16 +68,14 @@ class Worker:
             self._peers = Peers(settings.run_directory, {**self._control.answers, **self._agreement.answers})
             self._agreement.join(self._peers)
             self._control.join(self._peers, OrderBook(settings.run_directory))
-        self.rest = build_app(
+        app = build_app(
             self.engine,
             self._control,
             max_message_bytes=settings.max_message_bytes,
-            body_timeout=settings.request_timeout_seconds,
+            body_timeout=settings.rest_timeout_seconds or settings.request_timeout_seconds,
         )
+        self.rest = Entrance(app, settings.rest_timeout_seconds)
         self._listeners = Listeners(settings, self.engine, self._control, self.rest)
-        self._batching = read_file(
-            "batching_parameters_file", settings.batching_parameters_file, parse_batching_parameters
-        )
         self._serving = False
 
     @property
@@ -128,23 +122,6 @@ class Worker:
             return
         versions = ", ".join(f"{s.name} {s.version}" for s in self._repository.servables())
         _log.info("ready after %.1f s with %s", time.monotonic() - began, versions or "no model yet")
-
-    def _load(self, name: str, version: int, path: Path) -> "Servable":
-        from serving.servable import LoadOptions, load_servable
-
-        settings = self._settings
-        threads = settings.intra_op_threads or max(1, machine.cores() // settings.workers)
-        options = LoadOptions(
-            threads,
-            compile=settings.xla,
-            enable_batching=settings.enable_batching,
-            batching=self._batching,
-            warm_up=settings.enable_model_warmup,
-            iterations=settings.num_request_iterations_for_warmup,
-            tags=tuple(settings.saved_model_tags.split(",")),
-            calls=settings.inter_op_threads,
-        )
-        return load_servable(name, version, path, options, lambda report: self._metrics.ran(name, report))
 
     async def _observe(self) -> None:
         """Keeps up to date what /metrics shows of queues."""

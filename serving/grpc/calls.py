@@ -16,6 +16,7 @@ from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import DecodeError, Message
 
+from serving.entry import entered
 from serving.errors import InvalidInput, ServingError
 
 Unary = Callable[[Any, float | None], Awaitable[Message]]
@@ -64,10 +65,11 @@ def _handler(declared: MethodDescriptor, method: Any) -> "grpc.RpcMethodHandler[
 
     async def unary(payload: bytes, context: Context) -> bytes:
         try:
-            with refusals():
-                request = _parse(request_class, payload)
-            response = await method(request, _deadline(context))
-            answer: bytes = response.SerializeToString()
+            with entered(declared.name, "GRPC"):
+                with refusals():
+                    request = _parse(request_class, payload)
+                response = await method(request, _deadline(context))
+                answer: bytes = response.SerializeToString()
         except Exception as error:
             failure = error
         else:

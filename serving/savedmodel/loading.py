@@ -39,12 +39,18 @@ class SavedModel:
 
 
 def load(
-    path: Path, *, threads: int = 0, calls: int = 0, tags: Sequence[str] = (tf.saved_model.SERVING,)
+    path: Path,
+    *,
+    threads: int = 0,
+    calls: int = 0,
+    tags: Sequence[str] = (tf.saved_model.SERVING,),
+    gpu_memory_fraction: float = 0.0,
 ) -> SavedModel:
     """Loads the graph with exactly these tags of a SavedModel directory, as saved_model.pb or saved_model.pbtxt.
 
     threads: processor threads for one operation; 0 for one per core.
     calls: operations that may run at once; 0 for as many as threads, and two at least.
+    gpu_memory_fraction: what each graphics card's memory may be taken of; 0 takes what is needed, as it is needed.
     Raises FailedPrecondition where the directory holds no servable SavedModel.
     """
     config = tf.compat.v1.ConfigProto(
@@ -53,7 +59,8 @@ def load(
         use_per_session_threads=True,
         allow_soft_placement=True,
     )
-    config.gpu_options.allow_growth = True
+    config.gpu_options.allow_growth = not gpu_memory_fraction
+    config.gpu_options.per_process_gpu_memory_fraction = gpu_memory_fraction
     session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
     try:
         loader = loader_impl.SavedModelLoader(str(path))

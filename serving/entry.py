@@ -1,0 +1,55 @@
+"""By which door a request came in, and when: what is told of it once it has been answered."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+Served = Callable[[str, str, str, float], None]
+
+
+class Entry:
+    """One request between its arrival and its answer.
+
+    api: the method that was called. entrypoint: the protocol that it came by. deadline: when it must be answered at
+    the latest, on the clock of time.monotonic(); None for the engine's own limit.
+    """
+
+    __slots__ = ("_model", "_served", "api", "began", "deadline", "entrypoint")
+
+    def __init__(self, api: str, entrypoint: str, seconds: float | None) -> None:
+        self.api = api
+        self.entrypoint = entrypoint
+        self.began = time.monotonic()
+        self.deadline = None if seconds is None else self.began + seconds
+        self._served: Served | None = None
+        self._model = ""
+
+    def answered(self, model: str, served: Served) -> None:
+        """The model has answered; when the answer has gone out, `served` gets model, api, entrypoint and seconds."""
+        self._model = model
+        self._served = served
+
+    def leave(self) -> None:
+        if self._served is not None:
+            self._served(self._model, self.api, self.entrypoint, time.monotonic() - self.began)
+
+
+_current: ContextVar[Entry | None] = ContextVar("entry", default=None)
+
+
+def current() -> Entry | None:
+    """The request that this task works for."""
+    return _current.get()
+
+
+@contextmanager
+def entered(api: str, entrypoint: str, seconds: float | None = None) -> Iterator[Entry]:
+    """The block answers one request, within `seconds` if there is such a limit."""
+    entry = Entry(api, entrypoint, seconds)
+    token = _current.set(entry)
+    try:
+        yield entry
+        entry.leave()
+    finally:
+        _current.reset(token)

@@ -1,0 +1,62 @@
+"""How a worker loads one version, as the settings say, and what is counted of it."""
+
+import time
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from serving import machine
+from serving.batching_parameters import parse_batching_parameters
+from serving.metrics import Metrics
+from serving.preflight import read_file
+from serving.settings import Settings
+
+if TYPE_CHECKING:
+    from serving.servable import LoadOptions, Servable
+
+
+class VersionLoader:
+    """Loads version directories; each call blocks until one is ready. It brings TensorFlow with the first."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+
+    def __call__(self, name: str, version: int, path: Path) -> "Servable":
+        from serving.servable import load_servable
+
+        metrics = self._metrics
+        began = time.monotonic()
+        loaded = False
+        try:
+            servable = load_servable(
+                name,
+                version,
+                path,
+                self._options,
+                lambda report: metrics.ran(name, report),
+                lambda succeeded, seconds: metrics.warmed_up(str(path), succeeded, seconds),
+            )
+            loaded = True
+        finally:
+            metrics.load_attempted(str(path), loaded, time.monotonic() - began)
+        return servable
+
+    @cached_property
+    def _options(self) -> "LoadOptions":
+        from serving.servable import LoadOptions
+
+        settings = self._settings
+        return LoadOptions(
+            threads=settings.intra_op_threads or max(1, machine.cores() // settings.workers),
+            calls=settings.inter_op_threads,
+            tags=tuple(settings.saved_model_tags.split(",")),
+            gpu_memory_fraction=settings.per_process_gpu_memory_fraction,
+            compile=settings.xla,
+            enable_batching=settings.enable_batching,
+            batching=read_file(
+                "batching_parameters_file", settings.batching_parameters_file, parse_batching_parameters
+            ),
+            warm_up=settings.enable_model_warmup,
+            iterations=settings.num_request_iterations_for_warmup,
+        )
