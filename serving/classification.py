@@ -14,7 +14,7 @@ from serving.engine import Engine, InferRequest, InferResult, ModelMetadata
 from serving.errors import FailedPrecondition, InvalidInput
 from serving.examples import EXAMPLES_INPUT
 from serving.signature import DEFAULT_SIGNATURE, Signature
-from serving.tfserving import Address, listed, shown
+from serving.tfserving import Address, check_served, listed, shown
 
 _CLASSES = "classes"
 _SCORES = "scores"
@@ -45,6 +45,7 @@ class Method(Generic[_T]):
         """Asks the version that `metadata` tells of, which must have been looked up just before."""
         with engine.refusals(metadata.name):
             signature = signature or DEFAULT_SIGNATURE
+            check_served(metadata, signature)
             if signature not in metadata.signatures:
                 raise InvalidInput(
                     f"No signature was found with the name: {shown(signature)}. "

@@ -1,6 +1,6 @@
 """TF Serving's rules for what is asked, alike over gRPC and HTTP, in the words that its clients look for."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,7 +45,11 @@ class Address:
 
 
 def predict_signature(metadata: ModelMetadata, name: str) -> Signature:
-    """The signature to predict with; an empty name means the default one. Raises FailedPrecondition."""
+    """The signature to predict with; an empty name means the default one.
+
+    Raises FailedPrecondition, or InvalidInput for one that cannot be served.
+    """
+    check_served(metadata, name or DEFAULT_SIGNATURE)
     signature = metadata.signatures.get(name or DEFAULT_SIGNATURE)
     if signature is None:
         raise FailedPrecondition(
@@ -55,20 +59,10 @@ def predict_signature(metadata: ModelMetadata, name: str) -> Signature:
     return signature
 
 
-def check_inputs(signature: Signature, names: Collection[str]) -> None:
-    """Raises InvalidInput where the inputs are not those of the signature."""
-    sent, expected = set(names), set(signature.inputs)
-    if len(sent) != len(expected):
-        raise InvalidInput(
-            f"input size does not match signature: {len(sent)}!={len(expected)} "
-            f"len({listed(sent)}) != len({listed(expected)}). "
-            f"Sent extra: {listed(sent - expected)}. Missing but required: {listed(expected - sent)}."
-        )
-    for name in sorted(sent - expected):
-        raise InvalidInput(
-            f"input tensor alias not found in signature: {shown(name)}. "
-            f"Inputs expected to be in the set {listed(expected)}."
-        )
+def check_served(metadata: ModelMetadata, name: str) -> None:
+    """Raises InvalidInput, with the reason, for a signature that the model has and the server cannot serve."""
+    if name in metadata.refusals:
+        raise InvalidInput(metadata.refusals[name])
 
 
 def check_outputs(signature: Signature, names: Sequence[str]) -> None:

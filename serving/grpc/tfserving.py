@@ -20,11 +20,10 @@ from serving.errors import InvalidInput, NotFound, Unimplemented
 from serving.examples import serialized_examples
 from serving.grpc.calls import Counted, Methods
 from serving.grpc.model_spec import addressed, describe
-from serving.grpc.signature_defs import write_signature
 from serving.grpc.tensors import decode_inputs, encode
 from serving.offload import sized
 from serving.signature import DEFAULT_SIGNATURE
-from serving.tfserving import Address, check_inputs, check_outputs, listed, predict_signature, shown
+from serving.tfserving import Address, check_outputs, listed, predict_signature, shown
 
 SERVICE = prediction_service.DESCRIPTOR.services_by_name["PredictionService"].full_name
 _SIGNATURE_DEF = "signature_def"
@@ -51,7 +50,6 @@ class PredictionService:
             inputs = await sized(request.ByteSize(), decode_inputs, request.inputs, self._max_message_bytes)
             metadata = await address.metadata(self._engine, deadline)
             signature = predict_signature(metadata, request.model_spec.signature_name)
-            check_inputs(signature, inputs)
             check_outputs(signature, request.output_filter)
             # Nothing else runs before the engine looks the version up.
             decoded = InferRequest(
@@ -130,8 +128,8 @@ class PredictionService:
                 raise InvalidInput(f"Metadata field {shown(name)} is not supported; expected: {_SIGNATURE_DEF}")
         metadata = await address.metadata(self._engine, deadline)
         signatures = get_model_metadata_pb2.SignatureDefMap()
-        for name, signature in metadata.signatures.items():
-            write_signature(signature, signatures.signature_def[name])
+        for name, definition in metadata.definitions.items():
+            signatures.signature_def[name].MergeFromString(definition)
         response = get_model_metadata_pb2.GetModelMetadataResponse()
         response.model_spec.name = metadata.name
         response.model_spec.version.value = metadata.version

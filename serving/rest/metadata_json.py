@@ -1,26 +1,19 @@
 """Signatures as protobuf's own JSON has them: 64-bit integers are strings, and nothing is left out."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from serving.datatypes import BY_NAME
-from serving.signature import Signature, TensorSpec
+from google.protobuf import json_format
 
 
-def described(signature: Signature) -> dict[str, Any]:
-    """A SignatureDef."""
-    return {
-        "inputs": {name: _tensor_info(spec) for name, spec in signature.inputs.items()},
-        "outputs": {name: _tensor_info(spec) for name, spec in signature.outputs.items()},
-        "method_name": signature.method_name,
-        "defaults": {},
-    }
+def described(definitions: Mapping[str, bytes]) -> dict[str, Any]:
+    """A SignatureDefMap of serialised SignatureDefs by name."""
+    # This module is imported before TensorFlow is, whose messages these are.
+    from tensorflow_serving.apis import get_model_metadata_pb2
 
-
-def _tensor_info(spec: TensorSpec) -> dict[str, Any]:
-    kind = BY_NAME.get(spec.dtype)
-    dims = [{"size": str(-1 if axis is None else axis), "name": ""} for axis in spec.shape or ()]
-    return {
-        "dtype": kind.tf_name if kind else "DT_INVALID",
-        "tensor_shape": {"dim": dims, "unknown_rank": spec.shape is None},
-        "name": spec.name,
-    }
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    for name, definition in definitions.items():
+        signatures.signature_def[name].MergeFromString(definition)
+    return json_format.MessageToDict(
+        signatures, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )

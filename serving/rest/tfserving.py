@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from serving.classification import CLASSIFY, REGRESS
 from serving.control import Control
-from serving.engine import Engine, InferRequest
+from serving.engine import Engine, InferRequest, ModelMetadata
 from serving.errors import InvalidInput
 from serving.offload import sized
 from serving.rest import predict_json
@@ -18,7 +18,7 @@ from serving.rest.endpoint import Call
 from serving.rest.example_json import to_examples
 from serving.rest.metadata_json import described
 from serving.signature import Signature
-from serving.tfserving import Address, listed, shown
+from serving.tfserving import Address, check_served, listed, shown
 
 _MAX_VERSION_DIGITS = 18
 
@@ -44,7 +44,7 @@ class TensorFlowServing:
         name = predict_json.signature_name(body)
         metadata = await address.metadata(self._engine, deadline)
         while True:
-            signature = _signature(metadata.signatures, name)
+            signature = _signature(metadata, name)
             rows = predict_json.is_row_format(body)
             inputs = await sized(len(call.body), predict_json.to_inputs, body, signature)
             latest = await address.metadata(self._engine, deadline)
@@ -89,11 +89,10 @@ class TensorFlowServing:
 
     async def metadata(self, call: Call) -> Response:
         metadata = await _addressed(call.path).metadata(self._engine, None)
-        signatures = {name: described(signature) for name, signature in metadata.signatures.items()}
         return _json_of(
             {
                 "model_spec": {"name": metadata.name, "signature_name": "", "version": str(metadata.version)},
-                "metadata": {"signature_def": {"signature_def": signatures}},
+                "metadata": {"signature_def": described(metadata.definitions)},
             }
         )
 
@@ -110,12 +109,14 @@ def _addressed(path: Mapping[str, str]) -> Address:
     return Address(path["model"], int(version))
 
 
-def _signature(signatures: Mapping[str, Signature], name: str) -> Signature:
-    if name not in signatures:
+def _signature(metadata: ModelMetadata, name: str) -> Signature:
+    check_served(metadata, name)
+    if name not in metadata.signatures:
         raise InvalidInput(
-            f'Serving signature name: "{shown(name)}" not found in signature def; expected one of {listed(signatures)}'
+            f'Serving signature name: "{shown(name)}" not found in signature def; '
+            f"expected one of {listed(metadata.signatures)}"
         )
-    return signatures[name]
+    return metadata.signatures[name]
 
 
 def _json_of(answer: Any) -> Response:

@@ -166,6 +166,16 @@ def test_predict_refuses_in_words_that_clients_know(prediction, request_, code, 
     assert words in details
 
 
+def test_messages_quote_little_of_long_requests(prediction):
+    request = predict_request("affine", {f"{index}{'x' * 1000}": X[0, 0] for index in range(500)})
+    request.output_filter.append("z" * 10_000)
+    assert len(refused(prediction.Predict, request)[1]) < 2000
+    del request.output_filter[:]
+    details = refused(prediction.Predict, request)[1]
+    assert details.startswith("input size does not match signature: 500!=1 len({")
+    assert len(details) <= 2000
+
+
 def test_unknown_and_repeated_outputs_are_refused(prediction):
     request = predict_request("affine", {"x": X})
     request.output_filter.append("z")
@@ -292,6 +302,17 @@ def test_metadata_shows_every_signature(prediction):
     assert regression.method_name == REGRESS
     assert regression.inputs["inputs"].dtype == 7
     assert [dim.size for dim in regression.outputs["outputs"].tensor_shape.dim] == [-1, 1]
+    assert regression.inputs["inputs"].name == "tf_example:0"
+
+
+def test_a_signature_that_requests_cannot_carry_is_shown_and_refused(prediction):
+    request = address(get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"]), "sparse")
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    prediction.GetModelMetadata(request, timeout=LIMIT_SECONDS).metadata["signature_def"].Unpack(signatures)
+    assert signatures.signature_def["sparse"].inputs["x"].HasField("coo_sparse")
+    code, details = refused(prediction.Predict, predict_request("sparse", {"x": X}, "sparse"))
+    assert code == "INVALID_ARGUMENT"
+    assert "sparse tensor" in details
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ import time
 import ml_dtypes
 import numpy as np
 import pytest
-from tensorflow_serving.apis import input_pb2
+from tensorflow_serving.apis import get_model_metadata_pb2, input_pb2
 
+from serving.datatypes import BY_NAME
 from serving.engine import InferRequest, InferResult, ModelMetadata
 from serving.errors import InvalidInput, NotFound
 from serving.inputs import check_input
@@ -40,6 +41,20 @@ def _signature(name, inputs, outputs):
         {key: TensorSpec(key, *spec) for key, spec in inputs.items()},
         {key: TensorSpec(key, *spec) for key, spec in outputs.items()},
     )
+
+
+def _definition(signature):
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    definition = signatures.signature_def[signature.name]
+    definition.method_name = signature.method_name
+    for specs, infos in ((signature.inputs, definition.inputs), (signature.outputs, definition.outputs)):
+        for name, spec in specs.items():
+            infos[name].name = f"{name}:0"
+            infos[name].dtype = BY_NAME[spec.dtype].tf_number
+            infos[name].tensor_shape.unknown_rank = spec.shape is None
+            for size in spec.shape or ():
+                infos[name].tensor_shape.dim.add(size=-1 if size is None else size)
+    return definition
 
 
 SIGNATURES = {
@@ -142,7 +157,10 @@ class ToyEngine:
         await asyncio.wait_for(self.loaded.wait(), deadline - time.monotonic())
 
     def metadata(self, model, version=None, label=None):
-        return ModelMetadata(model, self._version(model, version, label), SIGNATURES[model])
+        chosen = self._version(model, version, label)
+        signatures = SIGNATURES[model]
+        definitions = {name: _definition(signature).SerializeToString() for name, signature in signatures.items()}
+        return ModelMetadata(model, chosen, signatures, definitions=definitions)
 
     def status(self, model, version=None, label=None):
         chosen = self._version(model, version, label)

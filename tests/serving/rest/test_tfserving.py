@@ -152,7 +152,7 @@ async def test_metadata_has_tensorflow_servings_shape(client):
 
     def info(name, *sizes):
         dims = [{"size": size, "name": ""} for size in sizes]
-        return {"dtype": "DT_FLOAT", "tensor_shape": {"dim": dims, "unknown_rank": False}, "name": name}
+        return {"dtype": "DT_FLOAT", "tensor_shape": {"dim": dims, "unknown_rank": False}, "name": f"{name}:0"}
 
     assert answer == {
         "model_spec": {"name": "sum", "signature_name": "", "version": "2"},
