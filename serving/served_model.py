@@ -94,7 +94,8 @@ class Model:
 
     def version(self, version: int) -> Servable | None:
         """One version, if it is available."""
-        self._let_in()
+        if version not in self._loaded:  # else it may have been looked up just before the instant, and answers still
+            self._let_in()
         loaded = self._loaded.get(version)
         return loaded.servable if loaded is not None else None
 
