@@ -22,6 +22,7 @@ from serving.rest.entrance import Entrance
 from serving.sequences import Sequences
 from serving.settings import Settings
 from serving.sources import models_of, policy_of
+from serving.threads import keep_pauses_short
 from serving.version_loader import VersionLoader
 
 # What is kept of the grace period for ending the process itself.
@@ -112,6 +113,7 @@ class Worker:
             # In a thread, for TensorFlow takes seconds to import, and port 3000 is open already.
             for module in ("serving.servable", "serving.grpc.unix_socket"):
                 await asyncio.to_thread(importlib.import_module, module)
+            keep_pauses_short()
             await self._repository.start()
             await self._control.enter(time.monotonic() + _ENTER_SECONDS)
             await self._listeners.open()
