@@ -195,10 +195,16 @@ class ToyEngine:
 
 
 class ToyControl:
-    """The states of the toy engine's models."""
+    """The states of the toy engine's models; reloads only note what they were asked for."""
 
     def __init__(self, engine):
         self._engine = engine
+        self.reloaded = []
+
+    async def reload(self, configs, deadline):
+        if self._engine.failure is not None:
+            raise self._engine.failure
+        self.reloaded.append((configs, deadline))
 
     async def status(self, model, version=None, label=None):
         return self._engine.status(model, version, label)

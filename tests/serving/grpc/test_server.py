@@ -131,7 +131,6 @@ async def test_an_expired_deadline_cancels_the_work(engine, stub):
 @pytest.mark.parametrize(
     "method",
     [
-        "/tensorflow.serving.ModelService/HandleReloadConfigRequest",
         "/inference.GRPCInferenceService/RepositoryModelLoad",
     ],
 )
