@@ -5,7 +5,7 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,30 @@ class Launch:
 
     environment: Mapping[str, str]
     kept: contextlib.ExitStack
+
+
+def with_free_ports(settings: Settings) -> tuple[Settings, Sequence[str]]:
+    """Checks the port that BentoML binds, for it binds too late for a clear message; `prepare` claims the others.
+
+    Who starts this in TF Serving's place may not know of the two ports that TF Serving opens only when told: where
+    such a server runs already, another one does without them. Returns what to warn of, too. Raises PortError.
+    """
+    found: dict[str, int] = {}
+    warnings = []
+    if settings.http_port == 0:
+        found["http_port"] = ports.free(settings.host)
+    for name in ("http_port", "rest_api_port"):
+        port = found.get(name, getattr(settings, name))
+        if not port or (name == "rest_api_port" and name in settings.model_fields_set):
+            continue
+        try:
+            ports.check(settings.host, port, name)
+        except ports.PortError as error:
+            if not settings.as_tensorflow_serving or name in settings.model_fields_set:
+                raise
+            found[name] = ports.free(settings.host) if name == "http_port" else 0
+            warnings.append(f"{error}; " + (f"port {found[name]} instead" if found[name] else "no REST port"))
+    return settings.model_copy(update=found), warnings
 
 
 def prepare(settings: Settings, http_port: int | None, packed: Iterable[tuple[str, int, Path]]) -> Launch:

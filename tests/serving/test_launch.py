@@ -1,3 +1,4 @@
+import contextlib
 import socket
 import tempfile
 from pathlib import Path
@@ -68,3 +69,36 @@ def test_what_a_killed_server_left_goes_and_what_a_living_one_has_stays(
     first.kept.close()
     second.kept.close()
     assert not list(tmp_path.glob("seqserve-*"))
+
+
+def _with_defaults(**defaults: int | str | Path) -> Settings:
+    """Settings whose ports count as those that nobody asked for."""
+    given = Settings(host="127.0.0.1", **defaults)
+    asked = given.model_fields_set - {"http_port", "port", "rest_api_port"}
+    return Settings.model_construct(asked, **given.model_dump())
+
+
+def test_a_drop_in_gives_way_to_another_servers_ports(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        taken = {name: stack.enter_context(socket.create_server(("127.0.0.1", 0))) for name in _free_ports()}
+        numbers = {name: other.getsockname()[1] for name, other in taken.items()}
+        settings, warnings = launch.with_free_ports(_with_defaults(model_base_path=str(tmp_path), **numbers))
+        assert settings.http_port not in (0, *numbers.values())
+        assert settings.rest_api_port == 0
+        assert settings.environment()["SEQSERVE_HTTP_PORT"] == str(settings.http_port)
+        assert [warning.rpartition("; ")[2] for warning in warnings] == [
+            f"port {settings.http_port} instead",
+            "no REST port",
+        ]
+        with pytest.raises(ports.PortError, match=r"\(http_port\)"):
+            launch.with_free_ports(_with_defaults(models=tmp_path, **numbers))
+        with pytest.raises(ports.PortError, match=r"\(http_port\)"):
+            launch.with_free_ports(Settings(host="127.0.0.1", model_base_path=str(tmp_path), **numbers))
+
+
+def test_free_ports_are_kept_and_0_becomes_one(tmp_path: Path) -> None:
+    numbers = _free_ports()
+    settings = _with_defaults(model_base_path=str(tmp_path), **numbers)
+    assert launch.with_free_ports(settings) == (settings, [])
+    settings, _ = launch.with_free_ports(Settings(host="127.0.0.1", models=tmp_path, http_port=0))
+    assert settings.http_port
