@@ -52,7 +52,7 @@ class LocalStore:
         """Nothing was taken."""
 
 
-def open_store(base_path: str, cache: Path | None) -> Store:  # noqa: ARG001
+def open_store(base_path: str, cache: Path | None) -> Store:
     """The store of a model.
 
     base_path: a directory, or an fsspec URL such as s3://bucket/models/name.
@@ -64,7 +64,9 @@ def open_store(base_path: str, cache: Path | None) -> Store:  # noqa: ARG001
         return LocalStore(Path(base_path))
     if scheme == "file":
         return LocalStore(Path(rest))
-    raise ValueError(f"expected a directory or a file:// URL; received: {base_path[:200]!r}")
+    from serving.remote import RemoteStore
+
+    return RemoteStore(base_path, cache)
 
 
 def models_in(base: Path) -> Mapping[str, Path]:
