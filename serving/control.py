@@ -121,7 +121,7 @@ class Control:
             orders = self._orders()
             if orders.config is not None:
                 with suppress(ServingError):  # its status tells; the others have it too
-                    await self._repository.reconfigure(parse(orders.config), deadline)
+                    await self._repository.reconfigure(parse(orders.config), deadline, at_start=True)
             for model in orders.unloaded:
                 with suppress(ServingError):
                     await self._repository.unload(model, deadline)

@@ -44,6 +44,7 @@ class Metrics:
         self._uncompiled = gauge("shapes_to_compile", "Shapes that run op by op until they are compiled.", "model")
         self._loaded = gauge("version_loaded", "Workers that have this version loaded.", "model", "version")
         self._failures = counter("load_failures_total", "Loads that failed.", "model")
+        self._config_failures = counter("config_failures_total", "Changes of model_config_file that were not applied.")
         self._loads = histogram("load_seconds", "Seconds a version took to load and warm up.", _SECONDS)
         self._api = histogram(
             "api_seconds",
@@ -108,6 +109,9 @@ class Metrics:
 
     def load_failed(self, model: str) -> None:
         self._failures.labels(model).inc()
+
+    def config_failed(self) -> None:
+        self._config_failures.inc()
 
     def load_attempted(self, path: str, succeeded: bool, seconds: float) -> None:
         self._attempts.labels(path, "success" if succeeded else "fail").inc()

@@ -64,7 +64,6 @@ class Repository:
         self._models: dict[str, Model] = {}
         self._started = asyncio.Event()
         self._poller: asyncio.Task[None] | None = None
-        self._reconfiguring = asyncio.Lock()
         self._stopping = False
 
     async def start(self) -> None:
@@ -155,16 +154,18 @@ class Repository:
 
     # What should serve
 
-    async def reconfigure(self, configs: Sequence[ModelConfig], deadline: float) -> None:
+    async def reconfigure(self, configs: Sequence[ModelConfig], deadline: float, *, at_start: bool = False) -> None:
         """Serves these models from now on, and no others; returns when their versions are available or have failed.
 
         deadline: on the clock of time.monotonic(), in seconds.
+        at_start: whether labels may name versions that do not serve yet.
         Raises, and changes nothing, where a config cannot be served (InvalidInput, FailedPrecondition); raises
         NotLoaded where a new model has no version that loads, and DeadlineExceeded where loading takes longer.
         """
-        async with _until(deadline, "the models to load"), self._reconfiguring:
-            labels = self._labels.moved(
-                configs, self._is_available, allow_new=self._loading.policy.labels_for_unavailable
+        async with _until(deadline, "the models to load"):
+            allow_new = self._loading.policy.labels_for_unavailable
+            labels = (
+                Labels(configs) if at_start else self._labels.moved(configs, self._is_available, allow_new=allow_new)
             )
             stores = {config.name: self._store_for(config) for config in configs}
             known = {name for name, model in self._models.items() if not model.is_withdrawn}

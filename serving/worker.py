@@ -8,12 +8,15 @@ import importlib
 import logging
 import time
 from collections import Counter
+from collections.abc import Sequence
 
 from serving.agreement import Agreement
+from serving.config_file import ConfigFile
 from serving.control import Control
 from serving.engine import Engine
 from serving.listeners import Listeners
 from serving.metrics import forget_dead_workers, process_metrics
+from serving.model_config import ModelConfig
 from serving.orders import OrderBook
 from serving.peers import Peers
 from serving.repository import Repository, RepositoryEvents
@@ -32,6 +35,8 @@ _LINGER_SECONDS = 0.5
 # How long orders that came before this worker may take, its place in their queue included.
 _ENTER_SECONDS = 600.0
 _OBSERVE_SECONDS = 1.0
+# How long a look at the model_config_file may wait for the models that it names.
+_CONFIG_SECONDS = 600.0
 _log = logging.getLogger(__name__)
 
 
@@ -115,6 +120,7 @@ class Worker:
                 await asyncio.to_thread(importlib.import_module, module)
             keep_pauses_short()
             await self._repository.start()
+            self._watch_config()
             await self._control.enter(time.monotonic() + _ENTER_SECONDS)
             await self._listeners.open()
             self._serving = True
@@ -124,6 +130,24 @@ class Worker:
             return
         versions = ", ".join(f"{s.name} {s.version}" for s in self._repository.servables())
         _log.info("ready after %.1f s with %s", time.monotonic() - began, versions or "no model yet")
+
+    def _watch_config(self) -> None:
+        """Goes on reading the model_config_file; each worker does, for itself."""
+        file, poll_seconds = self._settings.model_config_file, self._settings.model_config_file_poll_wait_seconds
+        if file is None or poll_seconds <= 0:
+            return
+
+        async def apply(configs: Sequence[ModelConfig]) -> None:
+            await self._repository.reconfigure(configs, time.monotonic() + _CONFIG_SECONDS)
+
+        watched = ConfigFile(
+            file,
+            self._repository.configs(),
+            apply,
+            poll_seconds=poll_seconds,
+            failed=self._metrics.config_failed,
+        )
+        self._background.append(asyncio.create_task(watched.watch()))
 
     async def _observe(self) -> None:
         """Keeps up to date what /metrics shows of queues."""

@@ -347,6 +347,7 @@ async def test_labels_move_to_loaded_versions_only(tmp_path):
         ):
             await repository.reconfigure([moved], soon())
         assert available(repository) == [2]
+        await repository.reconfigure([config(tmp_path, labels={"stable": 1})], soon(), at_start=True)
         await repository.reconfigure([config(tmp_path, all=True, labels={"stable": 2})], soon())
         await repository.reconfigure([moved], soon())
         assert repository.get("m", label="stable").version == 1
