@@ -12,6 +12,7 @@ import numpy as np
 from serving.batching import BatchPolicy
 from serving.entry import Served, current
 from serving.errors import Code, DeadlineExceeded, InvalidInput, NotFound, ServingError, Unavailable
+from serving.quoting import listed, shown
 from serving.repository import Repository, VersionStatus
 from serving.sequences import Sequences, SequenceStep
 from serving.signature import DEFAULT_SIGNATURE, Signature
@@ -74,7 +75,7 @@ def _signature(model: str, signatures: Mapping[str, Signature], refusals: Mappin
     if name in refusals:
         raise InvalidInput(refusals[name])
     if name not in signatures:
-        raise NotFound(f"model {model} has the signatures {sorted(signatures)}; received: '{name}'")
+        raise NotFound(f"model {model} has the signatures {listed(signatures)}; received: '{shown(name)}'")
     return signatures[name]
 
 
@@ -166,7 +167,7 @@ class Engine:
         unknown = [name for name in request.outputs if name not in signature.outputs]
         if unknown:
             raise InvalidInput(
-                f"signature '{signature.name}' has the outputs {sorted(signature.outputs)}; received: {unknown}"
+                f"signature '{signature.name}' has the outputs {listed(signature.outputs)}; received: {listed(unknown)}"
             )
         reached = time.monotonic()
         if request.sequence is not None:

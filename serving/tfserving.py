@@ -1,19 +1,18 @@
 """TF Serving's rules for what is asked, alike over gRPC and HTTP, in the words that its clients look for."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from serving.control import Control
 from serving.engine import Engine, ModelMetadata
 from serving.errors import FailedPrecondition, InvalidInput, NotFound
+from serving.quoting import listed, shown
 from serving.repository import VersionStatus
 from serving.signature import DEFAULT_SIGNATURE, Signature
 
 # What clients of OpenVINO's make send who mean none; where a version has this number, it is meant.
 NO_VERSION: Final = 0
-_MOST_SHOWN: Final = 10
-_SHOWN_CHARACTERS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +76,3 @@ def check_outputs(signature: Signature, names: Sequence[str]) -> None:
         if name in seen:
             raise InvalidInput(f"duplicate output tensor alias: {name}")
         seen.add(name)
-
-
-def shown(text: str) -> str:
-    """What a caller made up, short enough to quote."""
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
-
-
-def listed(names: Iterable[str]) -> str:
-    """Names as TF Serving lists them, {a,b}; not more of them than anybody would read."""
-    ordered = sorted(names)
-    more = [f"and {len(ordered) - _MOST_SHOWN} more"] if len(ordered) > _MOST_SHOWN else []
-    return f"{{{','.join([*map(shown, ordered[:_MOST_SHOWN]), *more])}}}"

@@ -15,18 +15,20 @@ from tensorflow_serving.apis import (
 from tensorflow_serving.apis import prediction_service_pb2 as prediction_service
 
 from serving.classification import CLASSIFY, REGRESS, Classifications, Method
-from serving.engine import Engine, InferRequest
+from serving.engine import Engine, InferRequest, InferResult
 from serving.errors import InvalidInput, NotFound, Unimplemented
 from serving.examples import serialized_examples
 from serving.grpc.calls import Counted, Methods
 from serving.grpc.model_spec import addressed, describe
 from serving.grpc.tensors import decode_inputs, encode
 from serving.offload import sized
+from serving.quoting import listed, shown
 from serving.signature import DEFAULT_SIGNATURE
-from serving.tfserving import Address, check_outputs, listed, predict_signature, shown
+from serving.tfserving import Address, check_outputs, predict_signature
 
 SERVICE = prediction_service.DESCRIPTOR.services_by_name["PredictionService"].full_name
 _SIGNATURE_DEF = "signature_def"
+_COST = 64  # a class or a value in a message takes as long as so many bytes elsewhere
 _METHODS: Mapping[str, Method[Any]] = {method.name: method for method in (CLASSIFY, REGRESS)}
 
 
@@ -61,11 +63,7 @@ class PredictionService:
                 deadline=deadline,
             )
         result = await self._engine.infer(decoded)
-        response = predict_pb2.PredictResponse()
-        describe(response.model_spec, result)
-        for name, array in result.outputs.items():
-            encode(name, array, response.outputs[name])
-        return response
+        return await sized(sum(array.nbytes for array in result.outputs.values()), _predict_response, result)
 
     async def classify(self, request: Any, deadline: float | None) -> Any:
         address, examples = await self._with_examples(request)
@@ -73,7 +71,7 @@ class PredictionService:
         result, rows = await CLASSIFY.ask(self._engine, address, signature, examples, deadline)
         response = classification_pb2.ClassificationResponse()
         describe(response.model_spec, result)
-        _write_classifications(response.result, rows)
+        await sized(_COST * len(rows) * len(rows[0]), _write_classifications, response.result, rows)
         return response
 
     async def regress(self, request: Any, deadline: float | None) -> Any:
@@ -82,7 +80,7 @@ class PredictionService:
         result, values = await REGRESS.ask(self._engine, address, signature, examples, deadline)
         response = regression_pb2.RegressionResponse()
         describe(response.model_spec, result)
-        _write_regressions(response.result, values)
+        await sized(_COST * len(values), _write_regressions, response.result, values)
         return response
 
     async def _with_examples(self, request: Any) -> tuple[Address, np.ndarray]:
@@ -135,6 +133,14 @@ class PredictionService:
         response.model_spec.version.value = metadata.version
         response.metadata[_SIGNATURE_DEF].Pack(signatures)
         return response
+
+
+def _predict_response(result: InferResult) -> Any:
+    response = predict_pb2.PredictResponse()
+    describe(response.model_spec, result)
+    for name, array in result.outputs.items():
+        encode(name, array, response.outputs[name])
+    return response
 
 
 def _methods_of(tasks: Sequence[Any]) -> list[Method[Any]]:

@@ -227,6 +227,8 @@ def quote(value: Any) -> str:
         return value[:_MAX_QUOTED].decode(errors="replace") or "nothing"
     if isinstance(value, dict):
         return "an object"
+    if isinstance(value, list):
+        return "a list" if value else "[]"
     if isinstance(value, str):
         return json.dumps(value[:_MAX_QUOTED])
     return json.dumps(value)[:_MAX_QUOTED]

@@ -12,8 +12,8 @@ import numpy as np
 
 from serving.errors import InvalidInput
 from serving.examples import serialized_examples
+from serving.quoting import shown
 from serving.rest.arrays import is_base64, json_type, quote, to_bytes
-from serving.tfserving import shown
 
 _CONTEXT = "context"
 _EXAMPLES = "examples"

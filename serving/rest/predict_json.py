@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from serving.errors import InvalidInput
+from serving.quoting import listed, shown
 from serving.rest.arrays import check_lossless, dump, is_base64, json_type, quote, to_array, to_jsonable
 from serving.signature import DEFAULT_SIGNATURE, Signature, TensorSpec
-from serving.tfserving import listed, shown
 
 _INSTANCES = "instances"
 _INPUTS = "inputs"

@@ -12,13 +12,14 @@ from serving.control import Control
 from serving.engine import Engine, InferRequest, ModelMetadata
 from serving.errors import InvalidInput
 from serving.offload import sized
+from serving.quoting import listed, shown
 from serving.rest import predict_json
 from serving.rest.arrays import dump, nbytes, parse
 from serving.rest.endpoint import Call
 from serving.rest.example_json import to_examples
 from serving.rest.metadata_json import described
 from serving.signature import Signature
-from serving.tfserving import Address, check_served, listed, shown
+from serving.tfserving import Address, check_served
 
 _MAX_VERSION_DIGITS = 18
 
