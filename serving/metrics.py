@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
@@ -33,6 +34,8 @@ class Metrics:
         ) -> Histogram:
             return Histogram(f"{PREFIX}{name}", text, labels, registry=registry, buckets=buckets)
 
+        # Looking a series up costs as much as counting in it.
+        self._of: Any = cache(lambda family, *values: family.labels(*values))
         self._requests = counter("requests_total", "Requests answered or refused, by canonical code.", "model", "code")
         self._duration = histogram("request_seconds", "Seconds from the engine's call to its answer.", _SECONDS)
         self._waits = histogram("queue_seconds", "Seconds a request waited for its batch.", _SECONDS)
@@ -58,7 +61,6 @@ class Metrics:
             _LATENCIES,
             ("model", "api"),
         )
-        self._batches = counter("batches_total", "Batches that ran.", "model")
         self._request_rows = histogram("request_rows", "Rows in a request.", _ROWS)
         self._padded_rows = histogram("padded_batch_rows", "Rows in a batch, after padding.", _ROWS)
         self._padding_rows = histogram("padding_rows", "Rows added to a batch.", (0, *_ROWS))
@@ -69,32 +71,31 @@ class Metrics:
         )
 
     def answered(self, model: str, code: Code, seconds: float) -> None:
-        self._requests.labels(model, code.name).inc()
-        self._duration.labels(model).observe(seconds)
+        self._of(self._requests, model, code.name).inc()
+        self._of(self._duration, model).observe(seconds)
 
     def refused(self, model: str, code: Code) -> None:
-        self._requests.labels(model, code.name).inc()
+        self._of(self._requests, model, code.name).inc()
 
     def served(self, model: str, api: str, entrypoint: str, seconds: float) -> None:
-        self._api.labels(model, api, entrypoint).observe(seconds)
+        self._of(self._api, model, api, entrypoint).observe(seconds)
 
     def computed(self, model: str, api: str, seconds: float) -> None:
-        self._runtime.labels(model, _RUNTIME_APIS.get(api, api)).observe(seconds)
+        self._of(self._runtime, model, _RUNTIME_APIS.get(api, api)).observe(seconds)
 
     def ran(self, model: str, report: BatchReport) -> None:
-        waits = self._waits.labels(model)
+        waits = self._of(self._waits, model)
         for wait in report.waits:
             waits.observe(wait)
-        self._compute.labels(model).observe(report.seconds)
-        self._rows.labels(model).observe(report.rows)
-        self._batches.labels(model).inc()
-        self._padded_rows.labels(model).observe(report.padded_rows)
-        self._padding_rows.labels(model).observe(report.padded_rows - report.rows)
-        request_rows = self._request_rows.labels(model)
+        self._of(self._compute, model).observe(report.seconds)
+        self._of(self._rows, model).observe(report.rows)
+        self._of(self._padded_rows, model).observe(report.padded_rows)
+        self._of(self._padding_rows, model).observe(report.padded_rows - report.rows)
+        request_rows = self._of(self._request_rows, model)
         for rows in report.request_rows:
             request_rows.observe(rows)
-        self._elements.labels(model).inc(report.elements)
-        self._padding.labels(model).inc(report.padded_elements - report.elements)
+        self._of(self._elements, model).inc(report.elements)
+        self._of(self._padding, model).inc(report.padded_elements - report.elements)
 
     def waiting(self, model: str, rows: int, shapes: int) -> None:
         self._depth.labels(model).set(rows)

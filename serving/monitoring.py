@@ -25,8 +25,9 @@ _MICROSECONDS = 1e6
 class _Family:
     """One of TF Serving's metrics.
 
-    source: ours, without its prefix. labels: its own name for each of our labels, in its order; the same numbers of
-    labels that it does not have add up. scale: what our numbers are multiplied with. constant: further labels.
+    source: ours, without its prefix; of a histogram, a counter shows the count. labels: its own name for each of our
+    labels, in its order; series that differ in our other labels only add up. scale: what our numbers are multiplied
+    with. constant: further labels.
     """
 
     name: str
@@ -69,7 +70,7 @@ FAMILIES = (
     _Family(f"{_BATCHING}input_batch_size", "request_rows", "histogram", {}),
     _Family(f"{_BATCHING}processed_batch_size", "padded_batch_rows", "histogram", {}),
     _Family(f"{_BATCHING}padding_size", "padding_rows", "histogram", {}),
-    _Family(f"{_BATCHING}wrapped_run_count", "batches", "counter", {}),
+    _Family(f"{_BATCHING}wrapped_run_count", "padded_batch_rows", "counter", {}),
     _Family(
         f"{_SAVED_MODEL}load_attempt_count", "load_attempts", "counter", {"path": "model_path", "status": "status"}
     ),
@@ -117,7 +118,7 @@ def _lines(family: _Family, metric: Metric) -> Iterator[str]:
                 continue
         else:
             suffix = ""
-            if not sample.name.endswith("_total"):
+            if not sample.name.endswith("_count" if metric.type == "histogram" else "_total"):
                 continue
         scale = 1 if suffix in ("_bucket", "_count") else family.scale
         series = f"{family.name}{suffix}{{{','.join(_labels(family, sample))}}}"

@@ -82,7 +82,7 @@ _mounted = _Mounted()
     workers=_settings.workers,
     http={"host": _settings.host, "port": _http_port},
     # Ours come first, with a better message; this one ends what never sends its body.
-    traffic={"timeout": _settings.request_timeout_seconds + 5},
+    traffic={"timeout": max(_settings.request_timeout_seconds, _settings.rest_timeout_seconds or 0) + 5},
     logging={"access": {"enabled": _settings.access_log}},
 )
 class SeqServe:

@@ -81,7 +81,7 @@ TFSERVING_FLAGS: Mapping[str, TFServingFlag] = {
         "answers carry typed fields, which every client reads", boolean=True
     ),
     "enable_signature_method_name_check": _otherwise(
-        "what a signature is called by decides only where its inputs and outputs leave a choice", boolean=True
+        "signatures are judged by their inputs and outputs, as TF Serving does without it", boolean=True
     ),
     "flush_filesystem_caches": _otherwise("the system gives its file caches back by itself", boolean=True),
     "grpc_max_threads": _otherwise(
