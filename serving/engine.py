@@ -12,6 +12,7 @@ import numpy as np
 from serving.batching import BatchPolicy
 from serving.entry import Served, current
 from serving.errors import Code, DeadlineExceeded, InvalidInput, NotFound, ServingError, Unavailable
+from serving.model_config import VersionPolicy
 from serving.quoting import listed, shown
 from serving.repository import Repository, VersionStatus
 from serving.sequences import Sequences, SequenceStep
@@ -220,6 +221,11 @@ class Engine:
         if label is not None:
             version = self._repository.get(model, label=label).version
         return self._repository.statuses(model, version)
+
+    def version_policy(self, model: str) -> VersionPolicy:
+        """Which versions of a model are meant to serve."""
+        configs = (config for config in self._repository.configs() if config.name == model)
+        return next((config.policy for config in configs), VersionPolicy())
 
     def statistics(self, model: str = "", version: int | None = None) -> Sequence[ModelStatistics]:
         """What the loaded versions of every model, or of one, have answered; raises NotFound or FailedPrecondition."""

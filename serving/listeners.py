@@ -86,6 +86,7 @@ class Listeners:
             reuse_port=True,
             tls=tls,
             channel_arguments=settings.channel_arguments,
+            allow_model_control=settings.allow_model_control,
         )
 
     def _unix_socket(self, path: Path, tls: TlsConfig | None) -> "UnixSocket":

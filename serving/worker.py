@@ -25,7 +25,6 @@ from serving.rest.entrance import Entrance
 from serving.sequences import Sequences
 from serving.settings import Settings
 from serving.sources import models_of, policy_of
-from serving.threads import keep_pauses_short
 from serving.version_loader import VersionLoader
 
 # What is kept of the grace period for ending the process itself.
@@ -79,6 +78,7 @@ class Worker:
             self._control,
             max_message_bytes=settings.max_message_bytes,
             body_timeout=settings.rest_timeout_seconds or settings.request_timeout_seconds,
+            allow_model_control=settings.allow_model_control,
         )
         self.rest = Entrance(app, settings.rest_timeout_seconds)
         self._listeners = Listeners(settings, self.engine, self._control, self.rest)
@@ -118,7 +118,6 @@ class Worker:
             # In a thread, for TensorFlow takes seconds to import, and port 3000 is open already.
             for module in ("serving.servable", "serving.grpc.unix_socket"):
                 await asyncio.to_thread(importlib.import_module, module)
-            keep_pauses_short()
             await self._repository.start()
             self._watch_config()
             await self._control.enter(time.monotonic() + _ENTER_SECONDS)

@@ -25,11 +25,15 @@ SERVICE = service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_n
 class InferenceService:
     """Live, ready and metadata of server and models, ModelInfer, and Triton's extensions."""
 
-    def __init__(self, engine: Engine, control: Control, *, ready: Callable[[], bool]) -> None:
+    def __init__(
+        self, engine: Engine, control: Control, *, ready: Callable[[], bool], allow_model_control: bool = False
+    ) -> None:
         self._engine = engine
         self._control = control
         self._ready = ready
-        self._extensions = TritonExtensions(engine, control, infer=self.model_infer)
+        self._extensions = TritonExtensions(
+            engine, control, infer=self.model_infer, allow_model_control=allow_model_control
+        )
         self.methods: Methods = {
             "ServerLive": self.server_live,
             "ServerReady": self.server_ready,

@@ -22,6 +22,7 @@ class Server:
     reuse_port: share the port with other processes (SO_REUSEPORT); the kernel spreads connections.
     tls: the credentials that every address has; None for plain connections.
     channel_arguments: gRPC's own, which win over those made here.
+    allow_model_control: whether callers may load and unload models as Triton's clients do.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Server:
         reuse_port: bool = False,
         tls: TlsConfig | None = None,
         channel_arguments: Sequence[tuple[str, int | str]] = (),
+        allow_model_control: bool = False,
     ) -> None:
         self._engine = engine
         self._control = control
@@ -42,6 +44,7 @@ class Server:
         self._max_message_bytes = max_message_bytes
         self._max_concurrent_requests = max_concurrent_requests
         self._tls = tls
+        self._allow_model_control = allow_model_control
         options: dict[str, int | str] = {
             "grpc.max_receive_message_length": max_message_bytes,
             "grpc.max_send_message_length": -1,  # an answer is as large as its model makes it
@@ -56,7 +59,9 @@ class Server:
 
     async def start(self) -> int:
         """Binds and serves; returns the port of the first address. Raises RuntimeError if it cannot bind."""
-        self._inference = oip.InferenceService(self._engine, self._control, ready=self.ready)
+        self._inference = oip.InferenceService(
+            self._engine, self._control, ready=self.ready, allow_model_control=self._allow_model_control
+        )
         services: dict[str, Methods] = {
             tfserving.SERVICE: tfserving.PredictionService(
                 self._engine, max_message_bytes=self._max_message_bytes

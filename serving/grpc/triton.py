@@ -5,7 +5,7 @@ Source: Triton's docs/protocol/ and grpc_service.proto.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 from google.protobuf import json_format
@@ -19,6 +19,7 @@ from serving.grpc.calls import Methods
 from serving.grpc.streaming import answered_in_order
 from serving.oip.configuration import model_config
 from serving.oip.counts import model_stats
+from serving.oip.repository import ModelRepository
 
 _FINAL = "triton_final_response"
 _REFUSED = {
@@ -37,16 +38,25 @@ class TritonExtensions:
     """
 
     def __init__(
-        self, engine: Engine, control: Control, *, infer: Callable[[Any, float | None], Awaitable[Any]]
+        self,
+        engine: Engine,
+        control: Control,
+        *,
+        infer: Callable[[Any, float | None], Awaitable[Any]],
+        allow_model_control: bool,
     ) -> None:
         self._engine = engine
         self._control = control
         self._infer = infer
+        self._repository = ModelRepository(control, allow_model_control=allow_model_control)
         self._closing = asyncio.Event()
         self.methods: Methods = {
             "ModelStreamInfer": self.model_stream_infer,
             "ModelConfig": self.model_config,
             "ModelStatistics": self.model_statistics,
+            "RepositoryIndex": self.repository_index,
+            "RepositoryModelLoad": self.repository_model_load,
+            "RepositoryModelUnload": self.repository_model_unload,
             **_refusals(),
         }
 
@@ -72,7 +82,8 @@ class TritonExtensions:
             yield response
 
     async def model_config(self, request: Any, _: float | None) -> Any:
-        config = model_config(self._engine.metadata(request.name, oip.version_number(request.version)))
+        metadata = self._engine.metadata(request.name, oip.version_number(request.version))
+        config = model_config(metadata, self._engine.version_policy(metadata.name))
         response = service_pb2.ModelConfigResponse()
         response.config.CopyFrom(json_format.ParseDict(config, model_config_pb2.ModelConfig()))
         return response
@@ -81,6 +92,29 @@ class TritonExtensions:
         counted = await self._control.statistics(request.name, oip.version_number(request.version))
         response = {"model_stats": [model_stats(statistics) for statistics in counted]}
         return json_format.ParseDict(response, service_pb2.ModelStatisticsResponse())
+
+    async def repository_index(self, request: Any, _: float | None) -> Any:
+        entries = await self._repository.index(request.repository_name, ready=request.ready)
+        return service_pb2.RepositoryIndexResponse(
+            models=[service_pb2.RepositoryIndexResponse.ModelIndex(**entry) for entry in entries]
+        )
+
+    async def repository_model_load(self, request: Any, deadline: float | None) -> Any:
+        parameters = _plain(request.parameters)
+        await self._repository.load(request.model_name, parameters, deadline, request.repository_name)
+        return service_pb2.RepositoryModelLoadResponse()
+
+    async def repository_model_unload(self, request: Any, deadline: float | None) -> Any:
+        parameters = _plain(request.parameters)
+        await self._repository.unload(request.model_name, parameters, deadline, request.repository_name)
+        return service_pb2.RepositoryModelUnloadResponse()
+
+
+def _plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: getattr(parameter, kind) if (kind := parameter.WhichOneof("parameter_choice")) is not None else None
+        for name, parameter in parameters.items()
+    }
 
 
 def _refusals() -> Methods:

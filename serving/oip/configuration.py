@@ -5,13 +5,14 @@ from typing import Any
 
 from serving.datatypes import BY_NAME
 from serving.engine import ModelMetadata
+from serving.model_config import VersionPolicy
 from serving.oip import PLATFORM, shown_signature
 from serving.signature import TensorSpec
 
 _TYPES = {"BYTES": "TYPE_STRING"}
 
 
-def model_config(metadata: ModelMetadata) -> dict[str, Any]:
+def model_config(metadata: ModelMetadata, versions: VersionPolicy) -> dict[str, Any]:
     """ModelConfig as its JSON has it.
 
     max_batch_size is 0 where requests are not merged: then `dims` are whole shapes; else they leave the batch out.
@@ -24,7 +25,7 @@ def model_config(metadata: ModelMetadata) -> dict[str, Any]:
         "name": metadata.name,
         "platform": PLATFORM,
         "backend": "tensorflow",
-        "version_policy": {"latest": {"num_versions": 1}},
+        "version_policy": _version_policy(versions),
         "max_batch_size": policy.max_batch_size if policy is not None and merges else 0,
         "input": [_tensor(spec, without_batch=merges) for spec in signature.inputs.values()],
         "output": [_tensor(spec, without_batch=merges) for spec in signature.outputs.values()],
@@ -34,6 +35,14 @@ def model_config(metadata: ModelMetadata) -> dict[str, Any]:
     if policy is not None and merges:
         config["dynamic_batching"] = {"preferred_batch_size": list(policy.allowed_batch_sizes)}
     return config
+
+
+def _version_policy(policy: VersionPolicy) -> Mapping[str, Any]:
+    if policy.all:
+        return {"all": {}}
+    if policy.specific:
+        return {"specific": {"versions": list(policy.specific)}}
+    return {"latest": {"num_versions": policy.latest}}
 
 
 def _tensor(spec: TensorSpec, *, without_batch: bool) -> Mapping[str, Any]:

@@ -46,11 +46,13 @@ def build_app(
     *,
     max_message_bytes: int = MAX_MESSAGE_BYTES,
     body_timeout: float = REQUEST_TIMEOUT_SECONDS,
+    allow_model_control: bool = False,
 ) -> ASGIApp:
     """The app; it needs no lifespan.
 
     max_message_bytes: the largest body; a larger one is answered 413.
     body_timeout: seconds until a body must be complete; a slower one is answered 408.
+    allow_model_control: whether callers may load and unload models.
     """
 
     def route(path: str, method: str, handler: Handler) -> Route:
@@ -65,7 +67,7 @@ def build_app(
 
     v1 = TensorFlowServing(engine, control)
     v2 = OpenInference(engine, control)
-    triton = TritonExtensions(engine, control)
+    triton = TritonExtensions(engine, control, allow_model_control=allow_model_control)
     routes = [route("/v1/models", "GET", v1.no_model)]
     for which in ("", _V1_VERSION, _LABEL):
         routes += [
@@ -91,6 +93,9 @@ def build_app(
         route("/v2/health/live", "GET", v2.live),
         route("/v2/health/ready", "GET", v2.ready),
         route("/v2", "GET", v2.server_metadata),
+        route("/v2/repository/index", "POST", triton.index),
+        route("/v2/repository/models/{model:servable}/load", "POST", triton.load),
+        route("/v2/repository/models/{model:servable}/unload", "POST", triton.unload),
     ]
     for method in ("GET", "POST"):
         routes += [

@@ -13,6 +13,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from serving import errors
+from serving.grpc.calls import service_handler
 from serving.grpc.server import Server
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
@@ -128,16 +129,17 @@ async def test_an_expired_deadline_cancels_the_work(engine, stub):
     await asyncio.wait_for(engine.cancelled.wait(), 5)
 
 
-@pytest.mark.parametrize(
-    "method",
-    [
-        "/inference.GRPCInferenceService/RepositoryModelLoad",
-    ],
-)
-async def test_methods_not_offered_say_so(channel, method):
-    code, details = await status_of(channel.unary_unary(method)(b""))
-    assert code is grpc.StatusCode.UNIMPLEMENTED
-    assert f"{method.rpartition('/')[2]} is not implemented by this server; of" in details
+async def test_methods_not_offered_say_so():
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers([service_handler("inference.GRPCInferenceService", {})])
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        for method in ("ModelInfer", "ModelStreamInfer"):
+            code, details = await status_of(channel.unary_unary(f"/inference.GRPCInferenceService/{method}")(b""))
+            assert code is grpc.StatusCode.UNIMPLEMENTED
+            assert f"{method} is not implemented by this server; of" in details
+    await server.stop(0)
 
 
 async def test_health_follows_readiness(engine, channel):
