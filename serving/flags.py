@@ -46,6 +46,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "grpc_channel_arguments",
         "ssl_config_file",
         "rest_api_enable_cors_support",
+        "enable_serialization_as_tensor_content",
     ),
     "Requests": (
         "max_message_bytes",

@@ -86,6 +86,7 @@ class Listeners:
             reuse_port=True,
             tls=tls,
             channel_arguments=settings.channel_arguments,
+            tensor_content=settings.enable_serialization_as_tensor_content,
             allow_model_control=settings.allow_model_control,
         )
 

@@ -184,6 +184,9 @@ class Settings(BaseSettings):
     grpc_channel_arguments: Annotated[str, AfterValidator(_channel_arguments)] = Field(
         "", description="Arguments of the gRPC server: grpc.max_connection_age_ms=2000,name=value."
     )
+    enable_serialization_as_tensor_content: bool = Field(
+        False, description="Answer TF Serving's Predict with numbers as bytes, tensor_content, not in typed fields."
+    )
     ssl_config_file: Path | None = Field(
         None, description="TF Serving's SSLConfig in its text form: keys and certificates for gRPC over TLS."
     )

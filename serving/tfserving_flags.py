@@ -44,6 +44,7 @@ _SERVED = (
     "batching_parameters_file",
     "enable_batching",
     "enable_model_warmup",
+    "enable_serialization_as_tensor_content",
     "file_system_poll_wait_seconds",
     "grpc_channel_arguments",
     "grpc_socket_path",
@@ -77,9 +78,6 @@ TFSERVING_FLAGS: Mapping[str, TFServingFlag] = {
         "a version's own batching_params.pbtxt always counts, with enable_batching and without", boolean=True
     ),
     "enable_profiler": _otherwise("there is no profiler service", boolean=True),
-    "enable_serialization_as_tensor_content": _otherwise(
-        "answers carry typed fields, which every client reads", boolean=True
-    ),
     "enable_signature_method_name_check": _otherwise(
         "signatures are judged by their inputs and outputs, as TF Serving does without it", boolean=True
     ),

@@ -22,6 +22,7 @@ class Server:
     reuse_port: share the port with other processes (SO_REUSEPORT); the kernel spreads connections.
     tls: the credentials that every address has; None for plain connections.
     channel_arguments: gRPC's own, which win over those made here.
+    tensor_content: whether Predict answers numbers in `tensor_content`.
     allow_model_control: whether callers may load and unload models as Triton's clients do.
     """
 
@@ -37,6 +38,7 @@ class Server:
         tls: TlsConfig | None = None,
         channel_arguments: Sequence[tuple[str, int | str]] = (),
         allow_model_control: bool = False,
+        tensor_content: bool = False,
     ) -> None:
         self._engine = engine
         self._control = control
@@ -44,6 +46,7 @@ class Server:
         self._max_message_bytes = max_message_bytes
         self._max_concurrent_requests = max_concurrent_requests
         self._tls = tls
+        self._tensor_content = tensor_content
         self._allow_model_control = allow_model_control
         options: dict[str, int | str] = {
             "grpc.max_receive_message_length": max_message_bytes,
@@ -64,7 +67,7 @@ class Server:
         )
         services: dict[str, Methods] = {
             tfserving.SERVICE: tfserving.PredictionService(
-                self._engine, max_message_bytes=self._max_message_bytes
+                self._engine, max_message_bytes=self._max_message_bytes, tensor_content=self._tensor_content
             ).methods,
             model_service.SERVICE: model_service.ModelService(self._control).methods,
             oip.SERVICE: self._inference.methods,

@@ -56,13 +56,19 @@ def decode_inputs(tensors: Mapping[str, Any], max_repeated_bytes: int) -> dict[s
     return arrays
 
 
-def encode(name: str, array: np.ndarray, tensor: Any) -> None:
-    """Writes an array into an empty TensorProto, in the field of its type."""
+def encode(name: str, array: np.ndarray, tensor: Any, *, as_content: bool = False) -> None:
+    """Writes an array into an empty TensorProto, in the field of its type.
+
+    as_content: numbers into `tensor_content` instead, as TF Serving does when told; few clients read strings there.
+    """
     kind = data_type_of(name, array)
     tensor.dtype = kind.tf_number
     for size in array.shape:
         tensor.tensor_shape.dim.add(size=size)
     flat = array.ravel()
+    if as_content and kind.name != "BYTES":
+        tensor.tensor_content = flat.tobytes()
+        return
     if key := _PACKED_KEY.get(kind.name):
         tensor.MergeFromString(key + _varint(flat.nbytes) + flat.tobytes())
         return

@@ -33,11 +33,15 @@ _METHODS: Mapping[str, Method[Any]] = {method.name: method for method in (CLASSI
 
 
 class PredictionService:
-    """Predict, Classify, Regress, MultiInference and GetModelMetadata."""
+    """Predict, Classify, Regress, MultiInference and GetModelMetadata.
 
-    def __init__(self, engine: Engine, *, max_message_bytes: int) -> None:
+    tensor_content: whether Predict answers numbers in `tensor_content`, not in the field of their type.
+    """
+
+    def __init__(self, engine: Engine, *, max_message_bytes: int, tensor_content: bool = False) -> None:
         self._engine = engine
         self._max_message_bytes = max_message_bytes
+        self._tensor_content = tensor_content
         self.methods: Methods = {
             "Predict": Counted(self.predict, engine.refusals),
             "Classify": Counted(self.classify, engine.refusals),
@@ -63,7 +67,8 @@ class PredictionService:
                 deadline=deadline,
             )
         result = await self._engine.infer(decoded)
-        return await sized(sum(array.nbytes for array in result.outputs.values()), _predict_response, result)
+        size = sum(array.nbytes for array in result.outputs.values())
+        return await sized(size, _predict_response, result, self._tensor_content)
 
     async def classify(self, request: Any, deadline: float | None) -> Any:
         address, examples = await self._with_examples(request)
@@ -135,11 +140,11 @@ class PredictionService:
         return response
 
 
-def _predict_response(result: InferResult) -> Any:
+def _predict_response(result: InferResult, tensor_content: bool) -> Any:
     response = predict_pb2.PredictResponse()
     describe(response.model_spec, result)
     for name, array in result.outputs.items():
-        encode(name, array, response.outputs[name])
+        encode(name, array, response.outputs[name], as_content=tensor_content)
     return response
 
 

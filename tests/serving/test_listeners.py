@@ -15,6 +15,8 @@ from serving.rest.app import build_app
 from serving.rest.entrance import Entrance
 from serving.settings import Settings
 
+from .certificates import Authority, ssl_config
+
 HOST = "127.0.0.1"
 
 
@@ -82,3 +84,18 @@ async def test_pages_from_anywhere_may_call_where_that_is_asked_for(engine):
         async with listening(engine, rest_api_port="any", rest_api_enable_cors_support=asked) as settings:
             answer = await ask(settings, "/v1/models/sum:predict", method="OPTIONS", headers=headers)
             assert answer.headers.get("access-control-allow-origin") == expected
+
+
+async def test_a_config_file_brings_tls(engine, tmp_path: Path):
+    authority = Authority()
+    file = tmp_path / "ssl.config"
+    file.write_text(ssl_config(authority.issue("server")))
+    path = tmp_path / "grpc.sock"
+    async with listening(engine, port="any", grpc_socket_path=str(path), ssl_config_file=file) as settings:
+        for address in (f"localhost:{settings.port}", f"unix:{path}"):
+            trust = grpc.ssl_channel_credentials(authority.certificate.encode())
+            options = [("grpc.ssl_target_name_override", "localhost")]
+            async with grpc.aio.secure_channel(address, trust, options) as channel:
+                request = health_pb2.HealthCheckRequest()
+                answer = await health_pb2_grpc.HealthStub(channel).Check(request, timeout=5, wait_for_ready=True)
+                assert answer.status == health_pb2.HealthCheckResponse.SERVING

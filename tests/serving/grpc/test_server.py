@@ -243,3 +243,13 @@ async def test_requests_over_the_limit_are_refused_and_later_ones_answered(engin
         assert (await first).outputs["sum"].float_val == [3]
         assert (await stub.Predict(request())).outputs["sum"].float_val == [3]
     await server.drain(0)
+
+
+async def test_numbers_are_answered_as_content_where_that_is_asked_for(engine):
+    server = Server(engine, engine.control, addresses=["127.0.0.1:0"], tensor_content=True)
+    port = await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        answer = await prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(request(rows=2))
+    assert not answer.outputs["sum"].float_val
+    np.testing.assert_array_equal(tf.make_ndarray(answer.outputs["sum"]), np.float32([3, 3]))
+    await server.drain(0)
