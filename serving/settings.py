@@ -282,7 +282,13 @@ def _is_int32(text: str) -> bool:
 
 
 def from_values(values: Mapping[str, str]) -> Settings:
-    """Settings from values as they stand in flags, over the environment; raises SettingsError."""
+    """Settings from values as they stand in flags, over the environment; raises SettingsError.
+
+    Flags that name models win over every variable that does: those are forgotten, for processes started later as well.
+    """
+    if any(source in values for source in _SOURCES):
+        for source in _SOURCES:
+            os.environ.pop(f"{PREFIX}{source.upper()}", None)
     given: dict[str, Any] = dict(values)
     return _checked(lambda: Settings(**given))
 

@@ -108,6 +108,14 @@ def test_channel_arguments_are_numbers_where_they_can_be() -> None:
     assert settings.channel_arguments == expected
 
 
+def test_flags_that_name_models_win_over_every_variable_that_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEQSERVE_MODELS", "/a")
+    settings = from_flags(["--model_base_path=/b"])
+    assert settings.model_base_path == "/b"
+    assert "models" not in settings.model_fields_set
+    assert "SEQSERVE_MODELS" not in os.environ
+
+
 def test_parallelism_of_sessions_stands_for_both() -> None:
     assert from_flags(["--tensorflow_session_parallelism=3"]).intra_op_threads == 3
     assert from_flags(["--tensorflow_session_parallelism=3"]).inter_op_threads == 3
