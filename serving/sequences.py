@@ -16,6 +16,7 @@ import numpy as np
 
 from serving.errors import DeadlineExceeded, InvalidInput, Overloaded
 from serving.inputs import InputRule
+from serving.quoting import listed, shown
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -31,7 +32,7 @@ class SequenceStep:
     end: bool = False
 
     def __str__(self) -> str:
-        return str(self.id)[:40]
+        return shown(str(self.id))
 
 
 @dataclass(eq=False, slots=True)
@@ -147,8 +148,8 @@ class Sequences:
             # An array may be a window on a message, which would be kept with it.
             return {name: array.copy() for name, array in inputs.items()}
         axes = {name: rule.axis for name, rule in rules.items() if rule.axis is not None}
-        if unknown := sorted(inputs.keys() - before.keys()):
-            raise InvalidInput(f"expected the inputs {sorted(before)} of sequence {step}, got {unknown[:10]}")
+        if unknown := inputs.keys() - before.keys():
+            raise InvalidInput(f"expected the inputs {listed(before)} of sequence {step}, got {listed(unknown)}")
         for name in axes.keys() & inputs.keys():
             _check_fits(name, before[name], inputs[name], axes[name], step)
         return {

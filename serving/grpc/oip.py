@@ -1,6 +1,6 @@
 """The Open Inference Protocol's GRPCInferenceService."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from tritonclient.grpc import service_pb2
 from serving import oip
 from serving.control import Control
 from serving.datatypes import BY_NAME
-from serving.engine import Engine, InferRequest
+from serving.engine import Engine, InferRequest, InferResult
 from serving.errors import InvalidInput
 from serving.grpc.calls import Counted, Methods
 from serving.grpc.oip_tensors import decode_inputs, encode, has_typed_field
@@ -92,17 +92,24 @@ class InferenceService:
                 sequence=options.sequence,
             )
         result = await self._engine.infer(decoded)
-        outputs = {
-            name: top_classes(name, array, classes[name]) if classes.get(name) else array
-            for name, array in result.outputs.items()
-        }
-        response = service_pb2.ModelInferResponse(
-            model_name=result.model, model_version=str(result.version), id=request.id
-        )
-        raw = bool(request.raw_input_contents) or not all(has_typed_field(*output) for output in outputs.items())
-        for name, array in outputs.items():
-            encode(name, array, response, raw=raw)
-        return response
+        nbytes = sum(array.nbytes for array in result.outputs.values())
+        return await sized(nbytes, _response, request, result, classes)
+
+
+def _response(request: Any, result: InferResult, classes: Mapping[str, int]) -> Any:
+    """The answer, raw where the request was or a type has no typed field.
+
+    classes: for the outputs that are wanted so, how many of their highest values.
+    """
+    outputs = {
+        name: top_classes(name, array, classes[name]) if classes.get(name) else array
+        for name, array in result.outputs.items()
+    }
+    response = service_pb2.ModelInferResponse(model_name=result.model, model_version=str(result.version), id=request.id)
+    raw = bool(request.raw_input_contents) or not all(has_typed_field(*output) for output in outputs.items())
+    for name, array in outputs.items():
+        encode(name, array, response, raw=raw)
+    return response
 
 
 async def _decoded(request: Any, *, in_turn: bool) -> dict[str, np.ndarray]:

@@ -10,6 +10,7 @@ from typing import Any
 from serving.control import Control
 from serving.errors import FailedPrecondition, InvalidInput, Unimplemented
 from serving.oip import index_state
+from serving.quoting import listed
 from serving.repository import NO_VERSION
 
 # How long a load or unload may take when its caller sets no shorter deadline.
@@ -48,9 +49,7 @@ class ModelRepository:
         self._check_allowed()
         _refuse_names(repository)
         if parameters:
-            raise InvalidInput(
-                f"expected no parameters to load a model: its files say how; got {[n[:60] for n in parameters][:10]}"
-            )
+            raise InvalidInput(f"expected no parameters to load a model: its files say how; got {listed(parameters)}")
         await self._control.load(model, _deadline(deadline))
 
     async def unload(
@@ -61,10 +60,8 @@ class ModelRepository:
         _refuse_names(repository)
         if type(parameters.get(_UNLOAD_DEPENDENTS, False)) is not bool:
             raise InvalidInput(f"Unable to parse '{_UNLOAD_DEPENDENTS}': expected true or false, got another value")
-        if unknown := sorted(parameters.keys() - {_UNLOAD_DEPENDENTS}):
-            raise InvalidInput(
-                f"expected no parameter but '{_UNLOAD_DEPENDENTS}', got {[name[:60] for name in unknown[:10]]}"
-            )
+        if unknown := parameters.keys() - {_UNLOAD_DEPENDENTS}:
+            raise InvalidInput(f"expected no parameter but '{_UNLOAD_DEPENDENTS}', got {listed(unknown)}")
         await self._control.unload(model, _deadline(deadline))
 
     def _check_allowed(self) -> None:
