@@ -28,7 +28,6 @@ GROUPS: Mapping[str, Sequence[str]] = {
     ),
     "Loading": (
         "num_load_threads",
-        "num_unload_threads",
         "max_num_load_retries",
         "load_retry_interval_micros",
         "unload_before_load",

@@ -62,6 +62,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
         frozen=True,
+        env_ignore_empty=True,
         extra="forbid",
     )
 
@@ -139,9 +140,6 @@ class Settings(BaseSettings):
     )
     num_load_threads: int = Field(
         0, ge=0, description="How many versions a worker loads at once; 0 for one a core, two at least."
-    )
-    num_unload_threads: int = Field(
-        0, ge=0, description="How many versions a worker unloads at once; 0 for one a core, two at least."
     )
     allow_version_labels_for_unavailable_models: bool = Field(
         False, description="Let labels name versions that are not loaded yet."

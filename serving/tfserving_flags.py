@@ -57,7 +57,6 @@ _SERVED = (
     "monitoring_config_file",
     "num_load_threads",
     "num_request_iterations_for_warmup",
-    "num_unload_threads",
     "per_process_gpu_memory_fraction",
     "port",
     "rest_api_enable_cors_support",
@@ -87,6 +86,7 @@ TFSERVING_FLAGS: Mapping[str, TFServingFlag] = {
     ),
     "num_tflite_interpreters_per_pool": _otherwise("TensorFlow Lite models are not served"),
     "num_tflite_pools": _otherwise("TensorFlow Lite models are not served"),
+    "num_unload_threads": _otherwise("each version unloads as soon as it has answered, beside all others"),
     "remove_unused_fields_from_bundle_metagraph": _otherwise(
         "a loaded version keeps its signatures and its session only", boolean=True
     ),

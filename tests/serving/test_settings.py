@@ -143,3 +143,10 @@ def test_workers_follow_cores_memory_and_cards(monkeypatch: pytest.MonkeyPatch) 
 def test_a_hidden_card_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     assert machine.gpus() == 0
+
+
+def test_an_empty_variable_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEQSERVE_MODEL_CONFIG_FILE", "")
+    monkeypatch.setenv("SEQSERVE_PORT", "")
+    assert Settings().model_config_file is None
+    assert Settings().port == 8500
