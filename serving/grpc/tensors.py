@@ -119,6 +119,8 @@ def _from_content(name: str, content: bytes, kind: DataType, shape: list[int], c
             f"input {name!r}: expected {count * kind.dtype.itemsize} bytes of tensor_content for "
             f"{kind.tf_name} {shape}, got {len(content)}"
         )
+    if kind.name == "bool" and np.frombuffer(content, np.uint8).max(initial=0) > 1:
+        raise InvalidInput(f"input {name!r}: expected bytes of 0 and 1 for booleans, got another one")
     return np.frombuffer(content, kind.dtype).reshape(shape)
 
 

@@ -125,6 +125,7 @@ def test_no_strings_at_all_are_empty_ones():
         (tensor(4, [2], int_val=[1, 300]), "expected values that fit uint8, got 300"),
         (tensor(17, [1], int_val=[-1]), "expected values that fit uint16, got -1"),
         (tensor(19, [1], half_val=[70000]), "expected values that fit uint16, got 70000"),
+        (tensor(10, [2], tensor_content=b"\x01\x02"), "expected bytes of 0 and 1 for booleans"),
         (tensor(7, [2], tensor_content=b"\x01\x01a"), "expected 4 bytes of tensor_content, got 3"),
         (tensor(7, [1], tensor_content=b"\x01ab"), "expected 2 bytes of tensor_content, got 3"),
         (tensor(7, [1], tensor_content=b"\xff" * 40), "of tensor_content, got 40"),
