@@ -29,6 +29,7 @@ NO_VERSION = -1
 
 _log = logging.getLogger(__name__)
 _SHOWN = 200
+_EARLY_SECONDS = 0.005  # event loops wake sleepers too soon, and two looks at once would be one
 
 
 class Repository:
@@ -236,7 +237,8 @@ class Repository:
 
     async def _poll(self) -> None:
         while True:
-            await asyncio.sleep(self._poll_seconds)
+            # At the same moments as other workers do: they should find the same.
+            await asyncio.sleep(self._poll_seconds - time.monotonic() % self._poll_seconds + _EARLY_SECONDS)
             try:
                 if self._base is not None:
                     await self._discover(trust=False)

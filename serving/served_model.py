@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from serving.servable import Servable  # needs TensorFlow, and this module must import without
 
 _log = logging.getLogger(__name__)
+_EARLY_SECONDS = 0.001  # event loops wake sleepers so much too soon
 _MOST_ENDED = 100  # versions long gone whose end is still told
 
 
@@ -325,13 +326,14 @@ class Model:
         entry = (instant, arrival)
         self._arriving.append(entry)
         try:
-            await asyncio.sleep(instant - time.monotonic())
+            while entry in self._arriving:
+                await asyncio.sleep(max(instant - time.monotonic(), _EARLY_SECONDS))
+                self._let_in()
         except asyncio.CancelledError:
             if entry in self._arriving:
                 self._arriving.remove(entry)
                 _close_unused(servable)
             raise
-        self._let_in()
         return True
 
     async def _load(self, version: int, load: _Load, store: Store) -> tuple[Servable, float]:
