@@ -237,18 +237,19 @@ class Batcher:
     def _take(self) -> list[_Job]:
         """The oldest request, others of its shapes, and shorter ones where padding would stand otherwise."""
         now = time.monotonic()
+        if not self._merges:
+            return self._take_one(now)
         live = deque[_Job]()
         for job in self._queue:
             if job.expired(now):
-                self._dequeue(job)
-                self._fail(job, DeadlineExceeded("the deadline passed while the request waited"))
+                self._give_up(job)
             else:
                 live.append(job)
         self._queue = live
         if not live:
             return []
         first = live[0]
-        if not self._merges or not first.rows:
+        if not first.rows:
             self._queue.popleft()
             return [first]
         batch = [first]
@@ -274,6 +275,19 @@ class Batcher:
         taken = set(map(id, batch))
         self._queue = deque(job for job in live if id(job) not in taken)
         return batch
+
+    def _take_one(self, now: float) -> list[_Job]:
+        """The oldest request that still has time; a long queue of others is not looked through."""
+        while self._queue:
+            job = self._queue.popleft()
+            if not job.expired(now):
+                return [job]
+            self._give_up(job)
+        return []
+
+    def _give_up(self, job: _Job) -> None:
+        self._dequeue(job)
+        self._fail(job, DeadlineExceeded("the deadline passed while the request waited"))
 
     async def _answer(self, batch: Sequence[_Job], loop: asyncio.AbstractEventLoop) -> None:
         started = time.monotonic()

@@ -22,7 +22,10 @@ class Compiler:
         self._starting = threading.Lock()
 
     def submit(self, job: Callable[[], object], *, urgency: float) -> "Future[None]":
-        """Queues a job; lower urgency numbers run first, equal ones in order. Its failure is logged, not raised."""
+        """Queues a job; lower urgency numbers run first, equal ones in order. Its failure is logged, not raised.
+
+        A job whose future is cancelled before its turn is left out.
+        """
         done: Future[None] = Future()
         if self._closed:
             done.cancel()
@@ -46,6 +49,8 @@ class Compiler:
             if self._closed:
                 done.cancel()
                 break
+            if not done.set_running_or_notify_cancel():
+                continue  # nobody waits for it any more
             try:
                 job()
             except Exception:
