@@ -20,6 +20,7 @@ EMPTY_FINAL_RESPONSE = "triton_enable_empty_final_response"
 _RESERVED_PREFIX = "triton_"
 _MOST_ID_CHARACTERS = 128
 _MOST_ID = 2**64 - 1
+_MOST_MICROSECONDS = 10**15  # of an integer as large as JSON allows there is no float
 _KINDS: Mapping[type, str] = {bool: "true or false", int: "an integer of 0 or more", str: "a string"}
 
 
@@ -58,7 +59,7 @@ def read_options(parameters: Mapping[str, Any]) -> Options:
     return Options(
         signature=_value(parameters, SIGNATURE_PARAMETER, str, "") or DEFAULT_SIGNATURE,
         sequence=_sequence(parameters),
-        timeout=microseconds / 1e6 if microseconds else None,
+        timeout=min(microseconds, _MOST_MICROSECONDS) / 1e6 if microseconds else None,
         binary=_value(parameters, "binary_data_output", bool, False),
     )
 
@@ -75,7 +76,11 @@ def _sequence(parameters: Mapping[str, Any]) -> SequenceStep | None:
         raise InvalidInput(f"expected a sequence_id of at most {_MOST_ID_CHARACTERS} characters, got {len(number)}")
     if type(number) is int and not 0 <= number <= _MOST_ID:
         raise InvalidInput("expected a sequence_id of 0 to 2^64-1, got another integer")
-    return SequenceStep(number, start=start, end=end) if number else None
+    if number:
+        return SequenceStep(number, start=start, end=end)
+    if start or end:
+        raise InvalidInput("an inference request of a sequence must specify a non-zero or non-empty correlation ID")
+    return None
 
 
 def _value(parameters: Mapping[str, Any], name: str, kind: type, default: Any) -> Any:

@@ -132,3 +132,9 @@ async def test_bad_requests_say_what_was_expected(client, path, request_, status
     assert answer.status_code == status, answer.text
     assert complaint in answer.json()["error"]
     assert (await client.post(INFER, json=body())).status_code == 200
+
+
+async def test_numbers_beyond_every_float_are_only_large(client):
+    tensor = b'{"name": "x", "datatype": "FP32", "shape": [1, 1], "data": [NaN]}'
+    request = b'{"inputs": [%s], "parameters": {"timeout": %s}}' % (tensor, b"9" * 400)
+    assert (await client.post(INFER, content=request)).status_code == 200

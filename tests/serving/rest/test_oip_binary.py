@@ -106,6 +106,7 @@ async def test_classes_as_json_and_bytes(client):
         (message({"inputs": [tensor()], "parameters": {"binary_data_output": 1}}, X.tobytes()), "true or false"),
         (message({"inputs": [tensor()], "parameters": {"triton_x": 1}}, X.tobytes()), "reserved"),
         (message({"inputs": [tensor()], "parameters": {"sequence_id": 1.5}}, X.tobytes()), "sequence_id"),
+        (message({"inputs": [tensor()], "parameters": {"sequence_start": True}}, X.tobytes()), "non-empty correlation"),
         (
             message(
                 {"inputs": [tensor()], "outputs": [{"name": "sum", "parameters": {"binary_data": 1}}]}, X.tobytes()
