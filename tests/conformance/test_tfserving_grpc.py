@@ -166,6 +166,31 @@ def test_predict_refuses_in_words_that_clients_know(prediction, request_, code, 
     assert words in details
 
 
+def test_compressed_messages_and_those_over_four_megabytes(server):
+    options = [("grpc.max_receive_message_length", -1)]
+    with grpc.insecure_channel(server.grpc, options, compression=grpc.Compression.Gzip) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        request = predict_request("unranked", {"x": np.arange(3_000_000, dtype=np.float32)})
+        answer = tf.make_ndarray(stub.Predict(request, timeout=LIMIT_SECONDS).outputs["y"])
+    np.testing.assert_array_equal(answer, np.arange(1, 3_000_001, dtype=np.float32))
+
+
+def test_bad_requests_hurt_no_other(prediction):
+    bad = [
+        predict_request("picky", {"x": np.array([-1], "f")}),
+        predict_request("picky", {"x": np.array([[1]], "f")}),
+        predict_request("picky", {"x": TensorProto(dtype=1, tensor_content=b"123")}),
+    ]
+    asked = []
+    for index in range(150):
+        asked.append(prediction.Predict.future(bad[index % 3], timeout=LIMIT_SECONDS))
+        good = predict_request("picky", {"x": np.array([index * index], "f")})
+        asked.append(prediction.Predict.future(good, timeout=LIMIT_SECONDS))
+    for index in range(150):
+        assert asked[2 * index].code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert asked[2 * index + 1].result().outputs["root"].float_val == [index]
+
+
 def test_messages_quote_little_of_long_requests(prediction):
     request = predict_request("affine", {f"{index}{'x' * 1000}": X[0, 0] for index in range(500)})
     request.output_filter.append("z" * 10_000)
