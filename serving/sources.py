@@ -4,17 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from serving.loading import LoadPolicy
-from serving.model_config import ModelConfig, parse
+from serving.model_config import ModelConfig
+from serving.preflight import configured_models
 from serving.settings import Settings
 
 
 def models_of(settings: Settings) -> Path | Sequence[ModelConfig]:
-    """The directory of models, or the models themselves; raises OSError and ConfigError for a model_config_file."""
-    if settings.model_config_file is not None:
-        return parse(settings.model_config_file.read_text(encoding="utf-8"))
-    if settings.model_base_path is not None:
-        return [ModelConfig(settings.model_name, settings.model_base_path)]
-    return settings.models
+    """The directory of models, or the models themselves; raises SettingsError for a bad model_config_file."""
+    return configured_models(settings) if settings.as_tensorflow_serving else settings.models
 
 
 def policy_of(settings: Settings) -> LoadPolicy:

@@ -1,16 +1,20 @@
-"""Calls that block, each in a thread of its own, so that one that hangs keeps nothing else waiting."""
+"""Threads beside the event loop: each call that blocks has its own, so that one that hangs keeps no other waiting."""
 
 import asyncio
 import contextlib
+import gc
 import os
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from serving.errors import Internal
 
 _T = TypeVar("_T")
 _NICE = 10
+_SWITCH_SECONDS = 0.001
 
 
 async def in_thread(
@@ -53,10 +57,31 @@ def _succeeding(result: _T, discard: Callable[[_T], object]) -> "Callable[[async
     return settle
 
 
-def yield_to_traffic() -> None:
-    """Lowers this thread's priority for good, and that of threads it starts from now on. Linux only; elsewhere not."""
+def with_low_priority(call: Callable[..., _T], *arguments: Any) -> _T:
+    """What call(*arguments) returns or raises, while other work goes first (on Linux; elsewhere at its own pace).
+
+    For work outside Python only: a thread that holds the interpreter's lock and has to wait for a processor would
+    keep every other one waiting.
+    """
+    # A thread can lower its priority, but not raise it again; those that it starts have the same.
+    with ThreadPoolExecutor(1, initializer=_lower_priority) as executor:
+        return executor.submit(call, *arguments).result()
+
+
+def _lower_priority() -> None:
     with contextlib.suppress(OSError, AttributeError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+
+
+def keep_pauses_short() -> None:
+    """Once all modules are imported: no pause in which nothing is answered shall be long.
+
+    What was imported is never looked through for garbage again (TensorFlow's objects take 200 ms), and a thread that
+    computes in Python lets another one in after 1 ms.
+    """
+    gc.collect()
+    gc.freeze()
+    sys.setswitchinterval(_SWITCH_SECONDS)
 
 
 class Slots:

@@ -12,6 +12,7 @@ import tensorflow as tf
 from serving.errors import Internal, InvalidInput, ServingError
 from serving.savedmodel.partition import Unsplittable, compiled_outputs
 from serving.signature import Signature
+from serving.threads import with_low_priority
 
 _log = logging.getLogger(__name__)
 _REFUSED_OP = re.compile(r"No registered '(\w+)' OpKernel for XLA")
@@ -85,7 +86,7 @@ class Program:
             try:
                 if self._compiled is None:
                     self._compiled = self._build()
-                answers = self._compiled(*arguments)
+                answers = with_low_priority(self._compiled, *arguments)
             except Unsplittable as reason:
                 _log.info("signature %s is served uncompiled: %s", self.signature.name, reason)
                 self._compilable = False
@@ -109,8 +110,10 @@ class Program:
     def _build(self) -> _Callable:
         graph = self._session.graph
         outputs = compiled_outputs(graph, self._feeds, self._fetches, self._host_ops)
-        compiled: _Callable = self._session.make_callable(outputs, feed_list=self._feeds)
-        return compiled
+        compiled = self._session.make_callable(outputs, feed_list=self._feeds, accept_options=True)
+        # In the calling thread: XLA compiles at its priority, and one compiled part needs no others.
+        here = tf.compat.v1.RunOptions(inter_op_thread_pool=-1)
+        return lambda *arguments: compiled(*arguments, options=here)
 
     def _learn(self, error: tf.errors.OpError) -> bool:
         """Notes which ops XLA refused; False when there is nothing new to try."""

@@ -217,7 +217,7 @@ async def test_versions_load_side_by_side_and_a_hanging_one_keeps_no_model_waiti
     repository = Repository(tmp_path, load, poll_seconds=0.02, policy=LoadPolicy(threads=2))
     starting = asyncio.create_task(repository.start())
     try:
-        await eventually(lambda: all(available(repository, model) for model in "abc") if "c" in repository else False)
+        await eventually(lambda: {s.name for s in repository.servables()} == {"a", "b", "c"})
         assert states(repository, "slow") == {1: State.LOADING}
         gate.set()
         await starting
