@@ -69,13 +69,14 @@ def test_a_flag_that_is_honoured_in_another_way_says_how(server: Server) -> None
 def test_the_socket_lives_on_when_the_worker_that_has_it_is_killed(server: Server, socket_path: Path) -> None:
     request = get_model_status_pb2.GetModelStatusRequest()
     request.model_spec.name = "affine"
-    for worker in server.workers():
-        worker.send_signal(signal.SIGKILL)
-        worker.wait(30)
-        with grpc.insecure_channel(f"unix:{socket_path}") as channel:
-            stub = model_service_pb2_grpc.ModelServiceStub(channel)
-            assert stub.GetModelStatus(request, timeout=60, wait_for_ready=True).model_version_status
-        limit = time.monotonic() + START_SECONDS
-        while server.log.read_text().count("ready after") < 3:
-            assert time.monotonic() < limit
-            time.sleep(0.2)
+    (owner,) = [w for w in server.workers() if any(str(socket_path) in c.laddr for c in w.net_connections("unix"))]
+    owner.send_signal(signal.SIGKILL)
+    began = time.monotonic()
+    with grpc.insecure_channel(f"unix:{socket_path}") as channel:
+        stub = model_service_pb2_grpc.ModelServiceStub(channel)
+        assert stub.GetModelStatus(request, timeout=60, wait_for_ready=True).model_version_status
+    assert time.monotonic() - began < 8
+    limit = time.monotonic() + START_SECONDS
+    while server.log.read_text().count("ready after") < 3:  # a stop is slow while a worker starts
+        assert time.monotonic() < limit
+        time.sleep(0.2)
