@@ -21,6 +21,8 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 from typer.testing import CliRunner
 
 from seqserve_client import Client
+from serving import flags
+from serving.settings import from_values
 from training.__main__ import app
 
 from .servers import ROOT, Server, serving
@@ -33,6 +35,7 @@ BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 ASKING = [code for language, code in BLOCKS if language == "sh" and "curl" in code]
 PROGRAMS = [code for language, code in BLOCKS if language == "python"]
 TRAINING = re.findall(r"^python -m training (.*?)(?: +#.*)?$", README, re.MULTILINE)
+SERVING = re.findall(r"^python -m serving (.*?)(?: +#.*)?$", README, re.MULTILINE)
 READY_SECONDS = 60
 
 
@@ -114,6 +117,18 @@ def test_the_python_client(server: Server, folder: Path) -> None:
 def test_a_tf_serving_client(server: Server, folder: Path) -> None:
     printed = run(server, folder, [sys.executable, "-c"], PROGRAMS[1])
     assert re.fullmatch(r"\[(b'[^']+'(, )?){5}\] \[([\d.e-]+(, )?){5}\]", printed.strip())
+
+
+def test_a_triton_client_that_sends_a_drawing_stroke_by_stroke(server: Server, folder: Path) -> None:
+    first, second = run(server, folder, [sys.executable, "-c"], PROGRAMS[2]).splitlines()
+    assert len(re.findall(r"b'[^']+'", first)) == len(re.findall(r"b'[^']+'", second)) == 5
+    assert (re.findall(r"\w+", first)[1], re.findall(r"\w+", second)[1]) == ("square", "house")
+
+
+@pytest.mark.parametrize("line", SERVING)
+def test_every_flag_of_serving_exists(line: str) -> None:
+    settings = from_values(flags.parse(shlex.split(line)).settings)
+    assert settings.model_config_file or settings.model_base_path
 
 
 @pytest.mark.parametrize("model", ["forecaster", "sketchrnn", "video"])
