@@ -1,0 +1,125 @@
+"""A new version every second under steady traffic over 64 connections.
+
+Ten seconds with two workers here; SEQSERVE_TEST_ROLLOVER_SECONDS=60 runs a whole minute, with one worker and with two,
+and then the slowest hundredth of answers may take no more than twice as long as without new versions. On a busy
+machine, ten seconds say little about that. Most of the time goes into the start of the server, as people start it.
+"""
+
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+import tensorflow as tf
+
+from .servers import Server, serving
+
+SECONDS = int(os.environ.get("SEQSERVE_TEST_ROLLOVER_SECONDS", "10"))
+WORKERS = [1, 2] if SECONDS >= 60 else [2]
+CONNECTIONS, REQUESTS_A_SECOND, QUIET_SECONDS = 64, 300, max(5, SECONDS // 4)
+MARK = 12345.0
+
+
+class Version(tf.Module):
+    """Answers with a number that is replaced in the file: versions cost no more than a copy."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 3], tf.float32, name="x")])
+    def serve(self, x):
+        return {"y": tf.reduce_sum(x, axis=-1) * 0.0 + MARK}
+
+
+@dataclass(frozen=True)
+class Answer:
+    sent: float
+    received: float
+    status: int
+    body: bytes
+
+    @property
+    def version(self) -> int:
+        return int(orjson.loads(self.body)["outputs"][0])
+
+
+class Versions:
+    """Puts versions where the server looks for them, each whole at once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.base, self.newest = folder, folder / "models", 0
+        module = Version()
+        tf.saved_model.save(module, str(folder / "any"), signatures={"serving_default": module.serve})
+        self.graph = (folder / "any" / "saved_model.pb").read_bytes()
+        (self.base / "m").mkdir(parents=True)
+
+    def put(self) -> None:
+        self.newest += 1
+        copy = self.folder / "copy"
+        shutil.copytree(self.folder / "any", copy)
+        graph = self.graph.replace(struct.pack("<f", MARK), struct.pack("<f", float(self.newest)))
+        (copy / "saved_model.pb").write_bytes(graph)
+        copy.rename(self.base / "m" / str(self.newest))
+
+
+def asking(server: Server, seconds: float, file: Path) -> "subprocess.Popen[bytes]":
+    script = Path(__file__).with_name("steady_traffic.py")
+    body = '{"inputs": [[1, 2, 3]]}'
+    address = server.rest.removeprefix("http://")
+    options = map(str, (CONNECTIONS, REQUESTS_A_SECOND, seconds, file))
+    return subprocess.Popen([sys.executable, script, address, "/v1/models/m:predict", body, *options])
+
+
+def answers(file: Path) -> Iterator[Answer]:
+    for line in file.read_bytes().splitlines():
+        sent, received, status, body = line.split(b" ", 3)
+        yield Answer(float(sent), float(received), int(status), body)
+
+
+def p99(given: list[Answer]) -> float:
+    return float(np.percentile([answer.received - answer.sent for answer in given], 99))
+
+
+def outdated(given: list[Answer]) -> int:
+    """How many answers came from a version that had been replaced when they were asked for."""
+    events = sorted(
+        [(answer.received, 0, answer.version) for answer in given]
+        + [(answer.sent, 1, answer.version) for answer in given]
+    )
+    newest = count = 0
+    for _, is_question, version in events:
+        newest = newest if is_question else max(newest, version)
+        count += is_question and version < newest
+    return count
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("workers", WORKERS)
+def test_versions_change_under_load_without_a_failure(tmp_path: Path, workers: int) -> None:
+    versions = Versions(tmp_path)
+    versions.put()
+    with serving(tmp_path, "--models", str(versions.base), "--workers", str(workers)) as server:
+        server.wait_until_ready()
+        asking(server, 2, tmp_path / "first").wait(120)
+        asking(server, QUIET_SECONDS, tmp_path / "quiet").wait(120)
+        traffic = asking(server, SECONDS, tmp_path / "busy")
+        began = time.monotonic()
+        while traffic.poll() is None:
+            time.sleep(max(0.0, began + versions.newest - time.monotonic()))
+            versions.put()
+    quiet, busy = list(answers(tmp_path / "quiet")), list(answers(tmp_path / "busy"))
+    seen = {answer.version for answer in busy}
+    print(
+        f"{workers} workers, {len(busy)} answers from {len(seen)} versions; "
+        f"p99 {p99(quiet) * 1e3:.1f} ms quiet, {p99(busy) * 1e3:.1f} ms with a new version every second"
+    )
+    assert {answer.status for answer in busy} == {200}
+    assert outdated(busy) == 0
+    assert len(seen) > SECONDS // 3
+    if SECONDS >= 60:
+        assert p99(busy) < 2 * p99(quiet)
