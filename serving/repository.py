@@ -244,7 +244,8 @@ class Repository:
                     await self._discover(trust=False)
                 else:
                     for model in self._models.values():
-                        model.look()
+                        if not model.is_withdrawn:
+                            model.look()
             except Exception:  # the next look may succeed, and what is loaded serves on
                 _log.exception("looking for new versions failed")
 
@@ -265,6 +266,8 @@ class Repository:
                 config = ModelConfig(name, str(folder))
                 self._models[name] = Model(config, open_store(config.base_path, None), self._loading)
         for name, model in self._models.items():
+            if model.is_withdrawn:
+                continue
             if name in found:
                 model.look(trust=trust)
             elif self._loading.policy.servables_vanish:

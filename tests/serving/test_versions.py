@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import ClassVar
 
 import pytest
+import uvloop
 
 from serving.errors import (
     Code,
@@ -487,6 +488,26 @@ async def test_a_version_serves_from_the_instant_that_was_agreed_on(tmp_path):
         assert not repository.awaits("m", 2)
         assert repository.awaits("m", 3)  # others may have seen it already
         assert not repository.awaits("m", 0)
+
+
+def test_a_loop_that_wakes_sleepers_too_soon_loads_nothing_twice(tmp_path):
+    loads = []
+
+    def load(name, version, path):
+        loads.append(version)
+        return Toy(name, version, path)
+
+    async def agree(*_):
+        return time.monotonic() + 0.0123
+
+    async def change():
+        async with serving(tmp_path, load=load, agree=agree) as repository:
+            for version in range(1, 31):
+                put(tmp_path, version)
+                await repository.load("m", soon())
+
+    uvloop.run(change())
+    assert loads == list(range(1, 31))
 
 
 async def test_what_was_loaded_long_ago_is_forgotten(tmp_path):
