@@ -66,7 +66,7 @@ def encode(name: str, array: np.ndarray, tensor: Any, *, as_content: bool = Fals
     for size in array.shape:
         tensor.tensor_shape.dim.add(size=size)
     flat = array.ravel()
-    if as_content and kind.name != "BYTES":
+    if as_content and kind.name != "string":
         tensor.tensor_content = flat.tobytes()
         return
     if key := _PACKED_KEY.get(kind.name):

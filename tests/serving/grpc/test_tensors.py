@@ -37,6 +37,14 @@ def test_writes_what_tensorflow_reads(sample):
     np.testing.assert_array_equal(tf.make_ndarray(message), array)
 
 
+def test_writes_numbers_as_content_where_that_is_asked_for_and_strings_as_ever(sample):
+    _, array = sample
+    message = TensorProto()
+    encode("x", array, message, as_content=True)
+    assert bool(message.tensor_content) == (array.dtype != object)
+    np.testing.assert_array_equal(tf.make_ndarray(message), array)
+
+
 def test_reads_what_it_writes(sample):
     _, array = sample
     message = TensorProto()
