@@ -88,7 +88,10 @@ class Function:
 
     def rows(self, inputs: Arrays) -> int:
         """How many inferences a request asks for: its rows, where this signature has a batch axis."""
-        return len(next(iter(inputs.values()))) if self._has_rows and inputs else 1
+        if not self._has_rows or not inputs:
+            return 1
+        first = next(iter(inputs.values()))
+        return len(first) if first.ndim else 1
 
     def _checked(self, inputs: Arrays) -> Arrays:
         specs = self.program.signature.inputs
@@ -98,6 +101,8 @@ class Function:
         for name, spec in specs.items():
             check_input(spec, ordered[name])
         if self._rules or self._batched:
+            if self._has_rows and any(not array.ndim for array in ordered.values()):
+                raise InvalidInput("Batching session Run() input tensors must have at least one dimension.")
             rows = {name: len(array) for name, array in ordered.items()} if self._has_rows else {}
             if len(set(rows.values())) > 1:
                 raise InvalidInput(f"all inputs must have the same number of rows; received: {rows}")

@@ -115,13 +115,7 @@ def read_rules(version: Path) -> Mapping[str, InputRule]:
 
 
 def check_input(spec: TensorSpec, array: np.ndarray) -> None:
-    """Raises InvalidInput where an array does not fit its signature's dtype or shape."""
+    """Raises InvalidInput where an array does not fit its signature's dtype or, where that binds, shape."""
     dtype = "string" if array.dtype.kind in "OSU" else array.dtype.name
-    if dtype != spec.dtype or not _fits(array.shape, spec.shape):
+    if dtype != spec.dtype or not (spec.computed or spec.fits(array.shape)):
         raise InvalidInput(f"input '{spec.name}' must be {spec}; received: {dtype} {list(array.shape)}")
-
-
-def _fits(shape: tuple[int, ...], axes: tuple[int | None, ...] | None) -> bool:
-    return axes is None or (
-        len(shape) == len(axes) and all(axis is None or axis == size for size, axis in zip(shape, axes, strict=True))
-    )

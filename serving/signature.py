@@ -13,11 +13,21 @@ class TensorSpec:
 
     dtype: numpy's name ("float32", "int64", "bool", …), "bfloat16", or "string" for bytes.
     shape: an int for a fixed axis, None for a free one; None as a whole where even the rank is unknown.
+    computed: whether the graph would compute this input itself, were it not fed (a feature that it parses from an
+        example, say); the shape only tells what it would compute, and other shapes may be fed.
     """
 
     name: str
     dtype: str
     shape: tuple[int | None, ...] | None
+    computed: bool = False
+
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Whether an array of this shape has the axes that are fixed, and as many axes."""
+        return self.shape is None or (
+            len(shape) == len(self.shape)
+            and all(axis is None or axis == size for size, axis in zip(shape, self.shape, strict=True))
+        )
 
     def __str__(self) -> str:
         if self.shape is None:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2
 
 from serving.errors import Internal, InvalidInput, ServingError
 from serving.savedmodel.partition import Unsplittable, compiled_outputs
@@ -51,6 +52,13 @@ class Program:
         self._outputs = tuple(name for name in signature.outputs if name not in self._passed)
         self._fetches = [fetches[name] for name in self._outputs]
         self._plain: _Callable = session.make_callable(self._fetches, feed_list=self._feeds)
+        # Sessions refuse to be fed what they would not compute, unless called in this way.
+        self._lenient: _Callable | None = None
+        if any(spec.computed for spec in signature.inputs.values()):
+            options = config_pb2.CallableOptions(
+                feed=[tensor.name for tensor in self._feeds], fetch=[tensor.name for tensor in self._fetches]
+            )
+            self._lenient = session._make_callable_from_options(options)
         self._compiled: _Callable | None = None
         self._compilable = True
         self._host_ops: set[str] = set()
@@ -61,7 +69,9 @@ class Program:
         """Answers one batch; raises InvalidInput or Internal with the model's own words."""
         arguments = [inputs[name] for name in self._names]
         run = self._plain
-        if self._compiled is not None and tuple(array.shape for array in arguments) in self._ready:
+        if self._lenient is not None and not self._fit(inputs):
+            run = self._lenient
+        elif self._compiled is not None and tuple(array.shape for array in arguments) in self._ready:
             run = self._compiled
         try:
             answers = run(*arguments)
@@ -73,7 +83,14 @@ class Program:
 
     def is_ready(self, inputs: Arrays) -> bool:
         """Whether these shapes run compiled, or never will."""
-        return not self._compilable or tuple(inputs[name].shape for name in self._names) in self._settled
+        return (
+            not self._compilable
+            or not self._fit(inputs)
+            or tuple(inputs[name].shape for name in self._names) in self._settled
+        )
+
+    def _fit(self, inputs: Arrays) -> bool:
+        return all(spec.fits(inputs[name].shape) for name, spec in self.signature.inputs.items())
 
     def compile(self, sample: Arrays, *, only_if_faster: bool = True) -> bool:
         """Compiles for the shapes of `sample`, taking as long as it takes; True when they run compiled from now on.

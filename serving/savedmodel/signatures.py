@@ -1,7 +1,7 @@
 """The signatures of a loaded graph: those that can be run, and of the others why not."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import tensorflow as tf
@@ -67,7 +67,12 @@ def _program(session: tf.compat.v1.Session, name: str, definition: meta_graph_pb
     signature = Signature(
         name=name,
         method_name=definition.method_name,
-        inputs=MappingProxyType({key: _spec(key, definition.inputs[key]) for key in sorted(definition.inputs)}),
+        inputs=MappingProxyType(
+            {
+                key: replace(_spec(key, definition.inputs[key]), computed=_is_computed(tensor(definition.inputs[key])))
+                for key in sorted(definition.inputs)
+            }
+        ),
         outputs=MappingProxyType({key: _spec(key, definition.outputs[key]) for key in sorted(definition.outputs)}),
     )
     defaults = {key: tf.make_ndarray(value) for key, value in definition.defaults.items() if key in signature.inputs}
@@ -84,6 +89,10 @@ def _spec(name: str, info: meta_graph_pb2.TensorInfo) -> TensorSpec:
     shape = info.tensor_shape
     axes = None if shape.unknown_rank else tuple(None if d.size < 0 else int(d.size) for d in shape.dim)
     return TensorSpec(name, BY_TF_NUMBER[info.dtype % _REFERENCE].name, axes)
+
+
+def _is_computed(tensor: tf.Tensor) -> bool:
+    return not tensor.op.type.startswith("Placeholder")
 
 
 def _type_name(info: meta_graph_pb2.TensorInfo) -> str:

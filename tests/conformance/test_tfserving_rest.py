@@ -5,6 +5,7 @@ import json
 import math
 
 import httpx
+import numpy as np
 import pytest
 
 pytestmark = pytest.mark.timeout(900)
@@ -89,6 +90,14 @@ def test_classify_and_regress(client):
     assert post(client, "half_plus_two/versions/123:regress", body) == {"results": [4.0, 3.0]}
     body = {"signature_name": "classify_x_to_y", "examples": [{"x": 1.0}]}
     assert post(client, "half_plus_two:classify", body) == {"results": [[["", 2.5]]]}
+
+
+def test_features_that_a_graph_parses_may_be_fed_in_other_shapes(client):
+    for rows in ([1.0, 2.0, 5.0], [[1.0, 2.0], [3.0, 4.0]], [[1.0], [2.0]]):
+        expected = (np.array(rows) / 2 + 2).tolist()
+        assert post(client, "half_plus_two:predict", {"instances": rows}) == {"predictions": expected}
+        assert post(client, "half_plus_two:predict", {"inputs": {"x": rows}}) == {"outputs": expected}
+    assert post(client, "half_plus_two:predict", {"inputs": 2.0}) == {"outputs": 3.0}
 
 
 def test_gzip_both_ways(client):

@@ -175,3 +175,27 @@ async def test_numpys_own_strings_are_taken(tmp_path, loaded):
     rows = np.array([parsed_example(1.0, 2.0, 3.0)], "S")
     answer = await loaded().infer("serving_default", {"examples": rows}, time.monotonic() + 10)
     assert answer["text"].shape == (1, 3)
+
+
+async def test_what_a_graph_would_compute_may_be_fed_in_any_shape(tmp_path, loaded):
+    save_half_plus_two(tmp_path / "1")
+    alone, batched = loaded(), loaded(enable_batching=True)
+    for x in (np.float32([1, 2, 5]), np.float32([[1, 2], [3, 4]]), np.float32([[1]])):
+        for servable in (alone, batched):
+            answer = await servable.infer("serving_default", {"x": x}, time.monotonic() + 30)
+            assert answer["y"].tolist() == (x / 2 + 2).tolist()
+            with pytest.raises(InvalidInput, match="float64"):
+                await servable.infer("serving_default", {"x": x.astype(float)}, time.monotonic() + 30)
+    number = {"x": np.float32(2)}
+    assert (await alone.infer("serving_default", number, time.monotonic() + 30))["y"] == 3.0
+    with pytest.raises(InvalidInput, match="at least one dimension"):
+        await batched.infer("serving_default", number, time.monotonic() + 30)
+    with pytest.raises(InvalidInput, match="must be string"):
+        await alone.infer("regress_x_to_y", {"inputs": np.array([[b""]], object)}, time.monotonic() + 30)
+
+
+def test_shapes_that_a_graph_would_not_compute_are_not_compiled(tmp_path, loaded):
+    save_half_plus_two(tmp_path / "1")
+    program = loaded()._functions["serving_default"].program
+    assert program.is_ready({"x": np.float32([1, 2, 5])})
+    assert not program.is_ready({"x": np.float32([[1]])})
