@@ -58,8 +58,8 @@ class Alone:
 
 
 def main(model: str, version: Path) -> None:
-    from serving.inputs import read_rules  # the child alone needs TensorFlow
     from serving.savedmodel import load
+    from serving.servables.inputs import read_rules  # the child alone needs TensorFlow
 
     rules = read_rules(version)
     inputs = {

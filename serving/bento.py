@@ -16,7 +16,7 @@ import bentoml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from serving.storage import models_in, versions_in
+from serving.repository.storage import models_in, versions_in
 
 _PROJECT = Requirement("seqserve[serving]")
 

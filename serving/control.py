@@ -8,12 +8,12 @@ from itertools import chain
 from typing import Any
 
 from serving.errors import Code, FailedPrecondition, InvalidInput, NotFound, ServingError
-from serving.model_config import ModelConfig, parse, to_text
-from serving.orders import OrderBook, Orders
 from serving.peers import Answer, Peers
+from serving.peers.orders import OrderBook, Orders
 from serving.repository import Repository, State, VersionStatus
-from serving.statistics import ModelStatistics
-from serving.statistics import merged as merged_statistics
+from serving.repository.model_config import ModelConfig, parse, to_text
+from serving.servables.statistics import ModelStatistics
+from serving.servables.statistics import merged as merged_statistics
 
 # How long the others have to say what they know already.
 _ANSWER_SECONDS = 2.0

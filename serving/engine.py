@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from serving.batching import BatchPolicy
 from serving.entry import Served, current
 from serving.errors import Code, DeadlineExceeded, InvalidInput, NotFound, ServingError, Unavailable
-from serving.model_config import VersionPolicy
 from serving.quoting import listed, shown
 from serving.repository import Repository, VersionStatus
+from serving.repository.model_config import VersionPolicy
 from serving.sequences import Sequences, SequenceStep
+from serving.servables.batching import BatchPolicy
+from serving.servables.statistics import ModelStatistics
 from serving.signature import DEFAULT_SIGNATURE, Signature
-from serving.statistics import ModelStatistics
 
 if TYPE_CHECKING:
-    from serving.servable import Servable  # needs TensorFlow, and this module must import without
+    from serving.servables.servable import Servable  # needs TensorFlow, and this module must import without
 
 
 @dataclass(frozen=True, slots=True)

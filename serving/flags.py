@@ -8,7 +8,7 @@ from importlib import metadata
 from typing import get_args
 
 from serving.settings import Settings, SettingsError
-from serving.tfserving_flags import TFSERVING_FLAGS, Treatment
+from serving.tfserving.flags import TFSERVING_FLAGS, Treatment
 
 _WORDS = {"true": "true", "false": "false", "1": "true", "0": "false"}
 _LONGEST_QUOTE = 80

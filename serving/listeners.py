@@ -8,13 +8,13 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from serving import ports
-from serving.config_files import MonitoringConfig, TlsConfig, parse_monitoring_config, parse_tls_config
 from serving.control import Control
 from serving.engine import Engine
-from serving.http_server import HttpServer
-from serving.monitoring import Monitoring
 from serving.preflight import read_file
+from serving.rest.http_server import HttpServer
+from serving.rest.monitoring import Monitoring
 from serving.settings import Settings
+from serving.tfserving.config_files import MonitoringConfig, TlsConfig, parse_monitoring_config, parse_tls_config
 
 if TYPE_CHECKING:
     from serving.grpc.server import Server

@@ -6,9 +6,9 @@ from typing import Any
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
-from serving.batching import BatchReport
 from serving.errors import Code
 from serving.processes import is_alive
+from serving.servables.batching import BatchReport
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 # TF Serving's own for its latencies, which are in microseconds: 10 · 1.8^n, so that its dashboards go on working.

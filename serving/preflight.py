@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from serving import model_config
-from serving.batching_parameters import parse_batching_parameters
-from serving.config_files import parse_monitoring_config, parse_tls_config
 from serving.errors import ServingError
-from serving.model_config import ModelConfig
+from serving.repository import model_config
+from serving.repository.model_config import ModelConfig
+from serving.servables.batching_parameters import parse_batching_parameters
 from serving.settings import Settings, SettingsError
+from serving.tfserving.config_files import parse_monitoring_config, parse_tls_config
 
 _log = logging.getLogger(__name__)
 _Read = TypeVar("_Read")

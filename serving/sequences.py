@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from serving.errors import DeadlineExceeded, InvalidInput, Overloaded
-from serving.inputs import InputRule
 from serving.quoting import listed, shown
+from serving.servables.inputs import InputRule
 
 Arrays = Mapping[str, np.ndarray]
 

@@ -24,9 +24,9 @@ from serving.api.classes import ClassAnswer
 from serving.api.forecast import ForecastReply, ForecastRequest
 from serving.api.sketch import SketchRequest
 from serving.api.video import VideoUpload
+from serving.repository.storage import version_of_tag
 from serving.settings import SettingsError, from_environment
 from serving.signals import StopSignals, stop_with_parent
-from serving.storage import version_of_tag
 from serving.typed_api import TypedApi
 from serving.worker import Worker
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from serving.loading import LoadPolicy
-from serving.model_config import ModelConfig
 from serving.preflight import configured_models
+from serving.repository.loading import LoadPolicy
+from serving.repository.model_config import ModelConfig
 from serving.settings import Settings
 
 

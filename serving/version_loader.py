@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from serving import machine
-from serving.batching_parameters import parse_batching_parameters
 from serving.metrics import Metrics
 from serving.preflight import read_file
+from serving.servables.batching_parameters import parse_batching_parameters
 from serving.settings import Settings
 
 if TYPE_CHECKING:
-    from serving.servable import LoadOptions, Servable
+    from serving.servables.servable import LoadOptions, Servable
 
 
 class VersionLoader:
@@ -23,7 +23,7 @@ class VersionLoader:
         self._metrics = metrics
 
     def __call__(self, name: str, version: int, path: Path) -> "Servable":
-        from serving.servable import load_servable
+        from serving.servables.servable import load_servable
 
         metrics = self._metrics
         began = time.monotonic()
@@ -44,7 +44,7 @@ class VersionLoader:
 
     @cached_property
     def _options(self) -> "LoadOptions":
-        from serving.servable import LoadOptions
+        from serving.servables.servable import LoadOptions
 
         settings = self._settings
         return LoadOptions(

@@ -10,16 +10,16 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
-from serving.agreement import Agreement
-from serving.config_file import ConfigFile
 from serving.control import Control
 from serving.engine import Engine
 from serving.listeners import Listeners
 from serving.metrics import forget_dead_workers, process_metrics
-from serving.model_config import ModelConfig
-from serving.orders import OrderBook
 from serving.peers import Peers
+from serving.peers.agreement import Agreement
+from serving.peers.orders import OrderBook
 from serving.repository import Repository, RepositoryEvents
+from serving.repository.config_file import ConfigFile
+from serving.repository.model_config import ModelConfig
 from serving.rest.app import build_app
 from serving.rest.entrance import Entrance
 from serving.sequences import Sequences
@@ -117,7 +117,7 @@ class Worker:
         began = time.monotonic()
         try:
             # In a thread, for TensorFlow takes seconds to import, and port 3000 is open already.
-            for module in ("serving.servable", "serving.grpc.unix_socket"):
+            for module in ("serving.servables.servable", "serving.grpc.unix_socket"):
                 await asyncio.to_thread(importlib.import_module, module)
             keep_pauses_short()
             await self._repository.start()

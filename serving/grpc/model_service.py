@@ -10,7 +10,7 @@ from serving.control import Control
 from serving.errors import Code, InvalidInput
 from serving.grpc.calls import Methods
 from serving.grpc.model_spec import addressed
-from serving.model_config import from_message
+from serving.repository.model_config import from_message
 
 SERVICE = model_service.DESCRIPTOR.services_by_name["ModelService"].full_name
 # For callers who set no deadline of their own: loading may take minutes.

@@ -4,7 +4,7 @@ from typing import Any
 
 from serving.engine import InferResult
 from serving.errors import InvalidInput
-from serving.tfserving import Address
+from serving.tfserving.rules import Address
 
 
 def addressed(request: Any) -> Address:

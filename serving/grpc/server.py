@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import grpc
 from grpc_reflection.v1alpha import reflection
 
-from serving.config_files import TlsConfig
 from serving.control import Control
 from serving.engine import Engine
 from serving.grpc import health, model_service, oip, tfserving
 from serving.grpc.calls import Methods, service_handler
 from serving.limits import MAX_CONCURRENT_REQUESTS, MAX_MESSAGE_BYTES
+from serving.tfserving.config_files import TlsConfig
 
 
 class Server:

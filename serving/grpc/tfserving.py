@@ -14,17 +14,17 @@ from tensorflow_serving.apis import (
 )
 from tensorflow_serving.apis import prediction_service_pb2 as prediction_service
 
-from serving.classification import CLASSIFY, REGRESS, Classifications, Method
 from serving.engine import Engine, InferRequest, InferResult
 from serving.errors import InvalidInput, NotFound, Unimplemented
-from serving.examples import serialized_examples
 from serving.grpc.calls import Counted, Methods
 from serving.grpc.model_spec import addressed, describe
 from serving.grpc.tensors import decode_inputs, encode
 from serving.offload import sized
 from serving.quoting import listed, shown
 from serving.signature import DEFAULT_SIGNATURE
-from serving.tfserving import Address, check_outputs, predict_signature
+from serving.tfserving.classification import CLASSIFY, REGRESS, Classifications, Method
+from serving.tfserving.examples import serialized_examples
+from serving.tfserving.rules import Address, check_outputs, predict_signature
 
 SERVICE = prediction_service.DESCRIPTOR.services_by_name["PredictionService"].full_name
 _SIGNATURE_DEF = "signature_def"

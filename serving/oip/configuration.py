@@ -5,8 +5,8 @@ from typing import Any
 
 from serving.datatypes import BY_NAME
 from serving.engine import ModelMetadata
-from serving.model_config import VersionPolicy
 from serving.oip import PLATFORM, shown_signature
+from serving.repository.model_config import VersionPolicy
 from serving.signature import TensorSpec
 
 _TYPES = {"BYTES": "TYPE_STRING"}

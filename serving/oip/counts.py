@@ -6,7 +6,7 @@ Source: Triton's docs/protocol/extension_statistics.md.
 from dataclasses import asdict
 from typing import Any
 
-from serving.statistics import BatchStatistics, Duration, ModelStatistics
+from serving.servables.statistics import BatchStatistics, Duration, ModelStatistics
 
 
 def model_stats(statistics: ModelStatistics) -> dict[str, Any]:

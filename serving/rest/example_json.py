@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from serving.errors import InvalidInput
-from serving.examples import serialized_examples
 from serving.quoting import shown
 from serving.rest.arrays import is_base64, json_type, quote, to_bytes
+from serving.tfserving.examples import serialized_examples
 
 _CONTEXT = "context"
 _EXAMPLES = "examples"

@@ -7,7 +7,6 @@ import numpy as np
 import orjson
 from starlette.responses import Response
 
-from serving.classification import CLASSIFY, REGRESS
 from serving.control import Control
 from serving.engine import Engine, InferRequest, ModelMetadata
 from serving.errors import InvalidInput
@@ -19,7 +18,8 @@ from serving.rest.endpoint import Call
 from serving.rest.example_json import to_examples
 from serving.rest.metadata_json import described
 from serving.signature import Signature
-from serving.tfserving import Address, check_served
+from serving.tfserving.classification import CLASSIFY, REGRESS
+from serving.tfserving.rules import Address, check_served
 
 _MAX_VERSION_DIGITS = 18
 

@@ -12,8 +12,8 @@ from google.protobuf.message import DecodeError
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from serving.errors import FailedPrecondition, ServingError
-from serving.examples import EXAMPLES_INPUT, serialized_examples
 from serving.signature import DEFAULT_SIGNATURE
+from serving.tfserving.examples import EXAMPLES_INPUT, serialized_examples
 
 _MOST_RECORDS = 1000  # TF Serving's own limit
 _HEADER = struct.Struct("<Q")

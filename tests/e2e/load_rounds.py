@@ -15,7 +15,7 @@ import psutil
 
 from serving.engine import Engine, InferRequest
 from serving.repository import Repository
-from serving.servable import LoadOptions, load_servable
+from serving.servables.servable import LoadOptions, load_servable
 from serving.threads import keep_pauses_short
 
 SETTLED_AFTER = 20

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from serving.bento import bentofile
-from serving.storage import version_of_tag
+from serving.repository.storage import version_of_tag
 
 IMPORT = """
 import json, sys

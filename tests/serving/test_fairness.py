@@ -11,9 +11,9 @@ import tensorflow as tf
 
 from serving.engine import Engine, InferRequest
 from serving.errors import DeadlineExceeded, ServingError
-from serving.inputs import InputRule
 from serving.repository import Repository
-from serving.servable import LoadOptions, load_servable
+from serving.servables.inputs import InputRule
+from serving.servables.servable import LoadOptions, load_servable
 
 from .savedmodels import Affine, Picky, save
 

@@ -7,7 +7,7 @@ import pytest
 
 from serving.flags import GROUPS, help_text, parse
 from serving.settings import Settings, SettingsError
-from serving.tfserving_flags import TFSERVING_FLAGS, Treatment
+from serving.tfserving.flags import TFSERVING_FLAGS, Treatment
 
 ROOT = Path(__file__).resolve().parents[2]
 

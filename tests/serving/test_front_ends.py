@@ -27,7 +27,7 @@ from serving.engine import Engine
 from serving.grpc.server import Server
 from serving.repository import Repository
 from serving.rest.app import build_app
-from serving.servable import LoadOptions, load_servable
+from serving.servables.servable import LoadOptions, load_servable
 
 from .savedmodels import STROKE_RULE, Affine, Labelled, save
 

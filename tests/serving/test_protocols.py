@@ -14,10 +14,10 @@ from tensorflow_serving.apis import model_service_pb2, prediction_service_pb2
 from tritonclient.grpc import service_pb2
 
 from serving.grpc.server import Server
-from serving.monitoring import FAMILIES
 from serving.rest.app import build_app
+from serving.rest.monitoring import FAMILIES
 from serving.settings import Settings
-from serving.tfserving_flags import TFSERVING_FLAGS, Treatment
+from serving.tfserving.flags import TFSERVING_FLAGS, Treatment
 
 PAGE = (Path(__file__).parents[2] / "docs" / "protocols.md").read_text(encoding="utf-8")
 SERVICES = [

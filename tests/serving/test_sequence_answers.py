@@ -11,7 +11,7 @@ from serving.engine import Engine, InferRequest
 from serving.errors import InvalidInput
 from serving.repository import Repository
 from serving.sequences import Sequences, SequenceStep
-from serving.servable import LoadOptions, load_servable
+from serving.servables.servable import LoadOptions, load_servable
 
 from .savedmodels import STROKE_RULE, Affine, Labelled, save
 

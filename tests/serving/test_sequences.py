@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from serving.errors import DeadlineExceeded, InvalidInput, Overloaded, Unavailable
-from serving.inputs import InputRule
 from serving.sequences import Sequences, SequenceStep
+from serving.servables.inputs import InputRule
 
 RULES = {"x": InputRule(axis=1, buckets=(8,))}
 

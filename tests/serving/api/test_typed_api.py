@@ -9,7 +9,7 @@ import pytest_asyncio
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from serving.http_server import HttpServer
+from serving.rest.http_server import HttpServer
 from serving.typed_api import TypedApi
 
 WEEK = [1, 2, 3, 4, 5, 6, 7]

@@ -6,7 +6,7 @@ from google.protobuf import text_format
 from tensorflow_serving.apis import model_management_pb2, model_service_pb2_grpc
 
 from serving.errors import FailedPrecondition
-from serving.model_config import ModelConfig, VersionPolicy
+from serving.repository.model_config import ModelConfig, VersionPolicy
 
 CONFIG = """
 model_config_list { config {

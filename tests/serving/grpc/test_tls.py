@@ -4,8 +4,8 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from serving.config_files import parse_tls_config
 from serving.grpc.server import Server
+from serving.tfserving.config_files import parse_tls_config
 
 from ..certificates import Authority, ssl_config
 

@@ -1,0 +1,202 @@
+"""One signature of a servable: its checks, its batcher and its compiled shapes."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from functools import partial
+
+import numpy as np
+
+from serving.errors import InvalidInput
+from serving.savedmodel import Program
+from serving.servables.batching import Arrays, Batcher, BatchPolicy, BatchReport
+from serving.servables.batching_parameters import BatchingParameters
+from serving.servables.compiler import Compiler
+from serving.servables.inputs import InputRule, check_input
+from serving.servables.samples import Samples
+from serving.signature import TensorSpec
+
+# Shapes compiled because a request came with them; beyond, they run uncompiled, so that no caller can fill memory.
+_MOST_DISCOVERED_SHAPES = 64
+_LEAST_URGENT = 1e9
+# Looking through so many values would hold up the event loop.
+_LARGE_BYTES = 4 << 20
+# What messages quote of the names that a caller sent.
+_MOST_NAMES = 16
+_MOST_CHARACTERS = 100
+
+
+class Function:
+    """Answers for one signature.
+
+    rules: what the inputs may be and how they may be padded.
+    parameters: how requests are batched; None for a signature whose requests run alone.
+    records: warm-up requests, which also serve as samples to compile with.
+    compiles: whether shapes are compiled with XLA.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        rules: Mapping[str, InputRule],
+        parameters: BatchingParameters | None,
+        records: Sequence[Arrays],
+        executor: Executor,
+        observe: Callable[[BatchReport], None],
+        *,
+        compiles: bool,
+    ) -> None:
+        self.program = program
+        signature = program.signature
+        self._rules = {name: rule for name, rule in rules.items() if name in signature.inputs}
+        for name, rule in self._rules.items():
+            rule.check_against(signature.inputs[name])
+        self._compiles = compiles
+        self._compiler: Compiler | None = None
+        self._jobs: list[Future[None]] = []
+        self._known: set[tuple[tuple[int, ...], ...]] = set()
+        self._most_known = _MOST_DISCOVERED_SHAPES
+        self._compiling = threading.Lock()
+        self._retired = False
+        inputs, outputs = signature.inputs.values(), signature.outputs.values()
+        self._has_rows = bool(inputs) and all(map(_has_free_rows, inputs))
+        # An output of unknown rank may have rows; where it has not, the batcher will find out.
+        rowwise = all(spec.shape is None or _has_free_rows(spec) for spec in outputs)
+        self._batched = parameters is not None and self._has_rows and rowwise
+        asked = parameters or BatchingParameters()
+        self._sizes = asked.allowed_batch_sizes if self._batched else ()
+        self.policy = BatchPolicy(
+            max_batch_size=asked.max_batch_size,
+            allowed_batch_sizes=self._sizes,
+            max_enqueued_rows=asked.max_batch_size * asked.max_enqueued_batches,
+            rules=self._rules,
+            merges=self._batched,
+        )
+        self.batcher = Batcher(self._run, self.policy, executor, observe=observe)
+        self._records = [self._checked(record) for record in records]
+        with_rows = [record for record in self._records if not self._has_rows or self.rows(record)]
+        self._samples = Samples(signature, self._rules, with_rows, has_rows=self._has_rows)
+
+    async def infer(self, inputs: Arrays, deadline: float) -> Arrays:
+        """Checks the inputs against the signature and the rules, then queues them."""
+        if self._rules and sum(array.nbytes for array in inputs.values()) > _LARGE_BYTES:
+            checked = await asyncio.to_thread(self._checked, inputs)
+        else:
+            checked = self._checked(inputs)
+        return await self.batcher.submit(checked, deadline)
+
+    def rows(self, inputs: Arrays) -> int:
+        """How many inferences a request asks for: its rows, where this signature has a batch axis."""
+        if not self._has_rows or not inputs:
+            return 1
+        first = next(iter(inputs.values()))
+        return len(first) if first.ndim else 1
+
+    def _checked(self, inputs: Arrays) -> Arrays:
+        specs = self.program.signature.inputs
+        if inputs.keys() != specs.keys():
+            inputs = self._completed(inputs)
+        ordered = {name: _as_objects(inputs[name]) for name in specs}
+        for name, spec in specs.items():
+            check_input(spec, ordered[name])
+        if self._rules or self._batched:
+            if self._has_rows and any(not array.ndim for array in ordered.values()):
+                raise InvalidInput("Batching session Run() input tensors must have at least one dimension.")
+            rows = {name: len(array) for name, array in ordered.items()} if self._has_rows else {}
+            if len(set(rows.values())) > 1:
+                raise InvalidInput(f"all inputs must have the same number of rows; received: {rows}")
+            if self._rules and not all(rows.values()):
+                raise InvalidInput("a batch must have at least one row; received: none")
+        for name, rule in self._rules.items():
+            rule.check(name, ordered[name])
+        return ordered
+
+    def _completed(self, inputs: Arrays) -> Arrays:
+        """The inputs with the model's own values for those left out; says the rest as TF Serving does."""
+        specs = self.program.signature.inputs
+        extra = inputs.keys() - specs.keys()
+        missing = specs.keys() - inputs.keys() - self.program.defaults.keys()
+        if extra and len(inputs) == len(specs):
+            raise InvalidInput(
+                f"input tensor alias not found in signature: {min(extra)[:_MOST_CHARACTERS]}. "
+                f"Inputs expected to be in the set {_listed(specs)}."
+            )
+        if extra or missing:
+            raise InvalidInput(
+                f"input size does not match signature: {len(inputs)}!={len(specs)} "
+                f"len({_listed(inputs)}) != len({_listed(specs)}). "
+                f"Sent extra: {_listed(extra)}. Missing but required: {_listed(missing)}."
+            )
+        return {**self.program.defaults, **inputs}
+
+    def _run(self, inputs: Arrays) -> Arrays:
+        answers = self.program(inputs)
+        if self._compiler is not None and self.rows(inputs) and not self.program.is_ready(inputs):
+            self._discover(inputs)
+        return answers
+
+    @property
+    def waiting(self) -> int:
+        """Shapes whose turn in the compiler has not come, or not ended."""
+        return sum(not job.done() for job in self._jobs)
+
+    def warm_up(self) -> None:
+        """Replays the warm-up requests as they are, and in batches of every size; raises what they raise."""
+        for record in self._records:
+            self.program(record)
+        if self._records:
+            for size in self._sizes:
+                for sample in self._samples.of(size):
+                    self.program(sample)
+
+    def compile_in(self, compiler: Compiler, urgency: float | None = None) -> list["Future[None]"]:
+        """Queues the shapes that are known beforehand; by default the smaller batches are the more urgent."""
+        if not self._compiles:
+            return []
+        self._compiler = compiler
+        for size in self._sizes or (1,):
+            for sample in self._samples.of(size):
+                self._known.add(_shapes(sample))
+                job = partial(self._compile, sample)
+                self._jobs.append(compiler.submit(job, urgency=float(size) if urgency is None else urgency))
+        self._most_known = len(self._known) + _MOST_DISCOVERED_SHAPES
+        return self._jobs
+
+    def retire(self) -> None:
+        """Returns when nothing is being compiled, and lets nothing more be."""
+        self._retired = True
+        with self._compiling:
+            pass
+
+    def _compile(self, sample: Arrays) -> None:
+        with self._compiling:
+            if not self._retired:
+                self.program.compile(sample)
+
+    def _discover(self, inputs: Arrays) -> None:
+        shapes = _shapes(inputs)
+        if self._compiler is not None and shapes not in self._known and len(self._known) < self._most_known:
+            self._known.add(shapes)
+            self._jobs.append(self._compiler.submit(partial(self._compile, inputs), urgency=_LEAST_URGENT))
+
+
+def _shapes(inputs: Arrays) -> tuple[tuple[int, ...], ...]:
+    return tuple(array.shape for array in inputs.values())
+
+
+def _has_free_rows(spec: TensorSpec) -> bool:
+    return spec.shape is not None and spec.shape[:1] == (None,)
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Names as TF Serving lists them, and bounded: callers make them up."""
+    shown = sorted(names)[:_MOST_NAMES]
+    return "{" + ",".join(name[:_MOST_CHARACTERS] for name in shown) + "}"
+
+
+def _as_objects(array: np.ndarray) -> np.ndarray:
+    """Strings as the object arrays of bytes that they are everywhere else."""
+    if array.dtype.kind == "U":
+        array = np.char.encode(array, "utf-8")
+    return array.astype(object) if array.dtype.kind == "S" else array

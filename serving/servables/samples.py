@@ -1,0 +1,65 @@
+"""Batches to warm a signature up and to compile it with: recorded requests where there are some, else zeros."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+
+import numpy as np
+
+from serving.datatypes import BY_NAME
+from serving.servables.batching import Arrays
+from serving.servables.inputs import InputRule
+from serving.signature import Signature
+
+# Requests of so many shapes, beside their rows, are made into batches of every size.
+_MOST_SHAPES = 64
+
+
+class Samples:
+    """Batches of any number of rows for one signature.
+
+    records: valid requests, with a row at least. has_rows: whether axis 0 of every input is a batch.
+    """
+
+    def __init__(
+        self, signature: Signature, rules: Mapping[str, InputRule], records: Sequence[Arrays], *, has_rows: bool
+    ) -> None:
+        self._names = tuple(signature.inputs)
+        self._has_rows = has_rows
+        self._ruled = [(name, rule) for name, rule in rules.items() if rule.axis is not None]
+        zeros = _zeros(signature, rules)
+        if self._ruled:  # every bucket is visited, so one request will do
+            self._bases = [*records[:1]]
+        else:
+            distinct = {tuple(array.shape[has_rows:] for array in record.values()): record for record in records}
+            self._bases = [*distinct.values()][:_MOST_SHAPES]
+        if not self._bases and zeros is not None:
+            self._bases = [zeros]
+
+    def of(self, rows: int) -> Iterator[Arrays]:
+        """Batches of `rows` rows in every bucket; none where nothing is known of the inputs."""
+        for base in self._bases:
+            for lengths in product(*(rule.buckets for _, rule in self._ruled)):
+                sample = {name: self._resized(base[name], rows) for name in self._names}
+                for (name, rule), length in zip(self._ruled, lengths, strict=True):
+                    sample[name] = rule.fitted(sample[name], length)
+                yield sample
+
+    def _resized(self, array: np.ndarray, rows: int) -> np.ndarray:
+        return np.resize(array, (rows, *array.shape[1:])) if self._has_rows else array
+
+
+def _zeros(signature: Signature, rules: Mapping[str, InputRule]) -> dict[str, np.ndarray] | None:
+    """One row of zeros for each input; None where a shape leaves open what to make."""
+    arrays = {}
+    for name, spec in signature.inputs.items():
+        if spec.shape is None or spec.dtype == "string":
+            return None
+        shape = [1, *spec.shape[1:]] if spec.shape[:1] == (None,) else [*spec.shape]
+        rule = rules.get(name)
+        if rule is not None and rule.axis is not None and rule.axis < len(shape):
+            shape[rule.axis] = rule.buckets[0]
+        sizes = [axis for axis in shape if axis is not None]
+        if len(sizes) < len(shape):
+            return None
+        arrays[name] = np.zeros(sizes, BY_NAME[spec.dtype].dtype)
+    return arrays

@@ -1,0 +1,48 @@
+"""The queue of compilations: urgent ones first, and no failure or withdrawal ends it."""
+
+import threading
+
+import pytest
+
+from serving.servables.compiler import Compiler
+
+
+@pytest.fixture
+def compiler():
+    made = Compiler()
+    yield made
+    made.close()
+
+
+def test_the_most_urgent_goes_first_and_equals_in_order(compiler):
+    gate, ran = threading.Event(), []
+    jobs = [compiler.submit(lambda: gate.wait(10), urgency=0)]
+    for name, urgency in (("late", 9.0), ("first", 1.0), ("second", 1.0)):
+        jobs.append(compiler.submit(lambda name=name: ran.append(name), urgency=urgency))
+    gate.set()
+    for job in jobs:
+        job.result(10)
+    assert ran == ["first", "second", "late"]
+
+
+def test_a_job_that_nobody_waits_for_any_more_is_left_out_and_others_go_on(compiler):
+    gate, begun, ran = threading.Event(), threading.Event(), []
+
+    def hold():
+        begun.set()
+        gate.wait(10)
+
+    running = compiler.submit(hold, urgency=0)
+    assert begun.wait(10)
+    withdrawn = compiler.submit(lambda: ran.append("withdrawn"), urgency=0)
+    assert withdrawn.cancel()
+    assert not running.cancel()
+    gate.set()
+    compiler.submit(lambda: ran.append("next"), urgency=0).result(10)
+    assert ran == ["next"]
+
+
+def test_a_failure_is_logged_and_others_go_on(compiler, caplog):
+    compiler.submit(lambda: 1 / 0, urgency=0).result(10)
+    compiler.submit(lambda: None, urgency=0).result(10)
+    assert "a compilation failed" in caplog.text
