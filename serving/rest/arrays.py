@@ -17,14 +17,14 @@ import orjson
 
 from serving.datatypes import BY_NAME, MAX_RANK
 from serving.errors import InvalidInput
+from serving.rest.json_errors import words_for
 from serving.signature import TensorSpec
 
 _MAX_QUOTED = 60
 # TensorFlow's words for types, where they are not numpy's.
-_TF_WORDS = {"float16": "half", "float32": "float", "float64": "double"}
+TF_WORDS = {"float16": "half", "float32": "float", "float64": "double"}
 _SHORT_FLOATS = (np.dtype(np.float16), np.dtype(np.float32))
 _JSON_TYPES = {
-    bool: "Bool",
     int: "Number",
     float: "Number",
     str: "String",
@@ -49,13 +49,13 @@ def parse(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        reason: Exception = error
+        reason = f"{words_for(body, error)} ({error}; got {quote(body)})"
     if b"NaN" in body or b"Infinity" in body:
         try:
             return json.loads(body.decode())
         except (ValueError, RecursionError) as error:
-            reason = error
-    raise InvalidInput(f"JSON Parse error: {reason if body else 'The document is empty'}; got {quote(body)}")
+            reason = f"{error}; got {quote(body)}"
+    raise InvalidInput(f"JSON Parse error: {reason if body else 'The document is empty'}")
 
 
 def dump(answer: Any, arrays: Iterable[np.ndarray]) -> bytes:
@@ -97,7 +97,7 @@ def check_lossless(value: Any, array: np.ndarray, spec: TensorSpec) -> None:
         return
     for leaf, number in zip(_leaves(value, array.ndim), array.flat, strict=True):
         if type(leaf) is int and int(number) != leaf:
-            word = _TF_WORDS[spec.dtype]
+            word = TF_WORDS[spec.dtype]
             raise InvalidInput(
                 f"Cannot convert JSON value: {leaf} to {word} without loss of precision (input {spec.name!r})"
             )
@@ -196,7 +196,7 @@ def _misfit(value: Any, spec: TensorSpec) -> InvalidInput:
         elif not _fits(item, dtype):
             return InvalidInput(
                 f"input {spec.name!r}: expected {spec}, got {quote(item)} in it (JSON Value: {quote(item)} "
-                f"Type: {json_type(item)} is not of expected type: {_TF_WORDS.get(spec.dtype, spec.dtype)})"
+                f"Type: {json_type(item)} is not of expected type: {TF_WORDS.get(spec.dtype, spec.dtype)})"
             )
     return InvalidInput(
         f"input {spec.name!r}: expected {spec}, got lists of unequal lengths or too deep "
@@ -217,8 +217,8 @@ def _fits(item: Any, dtype: np.dtype) -> bool:
 
 
 def json_type(value: Any) -> str:
-    """What JSON calls the type of a value."""
-    return _JSON_TYPES[type(value)]
+    """What JSON calls the type of a value, with TF Serving's distinction of true and false."""
+    return str(value) if isinstance(value, bool) else _JSON_TYPES[type(value)]
 
 
 def quote(value: Any) -> str:

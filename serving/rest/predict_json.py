@@ -3,7 +3,8 @@
 The rules, and the words that clients look for, are those of its util/json_tensor.cc.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from serving.errors import InvalidInput
 from serving.quoting import listed, shown
 from serving.rest.arrays import check_lossless, dump, is_base64, json_type, quote, to_array, to_jsonable
+from serving.rest.misfits import in_column, in_rows
 from serving.signature import DEFAULT_SIGNATURE, Signature, TensorSpec
 
 _INSTANCES = "instances"
@@ -45,13 +47,24 @@ def is_row_format(body: Mapping[str, Any]) -> bool:
 
 def to_inputs(body: Mapping[str, Any], signature: Signature) -> dict[str, np.ndarray]:
     """The arrays that a body of either form holds. Raises InvalidInput."""
-    columns = _of_rows(body[_INSTANCES], signature) if _INSTANCES in body else _of_columns(body[_INPUTS], signature)
-    return {name: _array(column, signature.inputs[name]) for name, column in columns.items()}
+    explain: Callable[[Any, TensorSpec], str | None] = in_column
+    if _INSTANCES in body:
+        rows = body[_INSTANCES]
+        columns = _of_rows(rows, signature)
+        explain = partial(in_rows, named=_is_named(rows[0]))
+    else:
+        columns = _of_columns(body[_INPUTS], signature)
+    return {name: _array(column, signature.inputs[name], explain) for name, column in columns.items()}
 
 
-def _array(column: Any, spec: TensorSpec) -> np.ndarray:
-    array = to_array(column, spec)
-    check_lossless(column, array, spec)
+def _array(column: Any, spec: TensorSpec, explain: Callable[[Any, TensorSpec], str | None]) -> np.ndarray:
+    try:
+        array = to_array(column, spec)
+        check_lossless(column, array, spec)
+    except InvalidInput as error:
+        if words := explain(column, spec):
+            raise InvalidInput(f"{words} ({error.message})") from None
+        raise
     return array
 
 
@@ -69,12 +82,18 @@ def _of_rows(instances: Any, signature: Signature) -> Mapping[str, Any]:
         )
     for index, instance in enumerate(instances):
         if _is_named(instance) != named:
-            wanted, got = ("object", "value/list") if named else ("value/list", "object")
+            wanted, got = ("object", "list") if named else ("value/list", "object")
             raise InvalidInput(f"Expecting {wanted} but got {got} at item {index} of input list")
         if named and instance.keys() != signature.inputs.keys():
+            if strays := [name for name in instance if name not in signature.inputs]:
+                raise InvalidInput(
+                    f"Failed to process element: {index} key: {shown(strays[0])} of '{_INSTANCES}' list. "
+                    f"Error: INVALID_ARGUMENT: JSON object: does not have named input: {shown(strays[0])}; "
+                    f"keys must be equal to: {listed(signature.inputs)[1:-1]}"
+                )
             raise InvalidInput(
                 f"Failed to process element: {index} of '{_INSTANCES}' list. JSON object: {listed(instance)} "
-                f"keys must be equal to: {listed(signature.inputs)}"
+                f"keys must be equal to: {listed(signature.inputs)[1:-1]}"
             )
     if named:
         return {name: [instance[name] for instance in instances] for name in signature.inputs}
