@@ -114,7 +114,7 @@ class Engine:
         self._refused = refused
         self._served = served
         self._computed = computed
-        self._sequences = sequences or Sequences()
+        self._sequences = Sequences() if sequences is None else sequences
         self._withdrawn = False
 
     async def infer(self, request: InferRequest) -> InferResult:

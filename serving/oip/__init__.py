@@ -64,7 +64,9 @@ def shown_signature(metadata: ModelMetadata) -> Signature:
 
 
 async def available_versions(control: Control, model: str) -> list[str]:
-    return [str(status.version) for status in await control.status(model) if status.state is State.AVAILABLE]
+    """The versions that requests may name, ascending."""
+    statuses = await control.status(model)
+    return [str(status.version) for status in reversed(statuses) if status.state is State.AVAILABLE]
 
 
 def index_state(status: VersionStatus) -> tuple[str, str]:

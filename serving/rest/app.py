@@ -93,6 +93,7 @@ def build_app(
         route("/v2/health/live", "GET", v2.live),
         route("/v2/health/ready", "GET", v2.ready),
         route("/v2", "GET", v2.server_metadata),
+        route("/v2/", "GET", v2.server_metadata),  # as the specification's OpenAPI document has it
         route("/v2/repository/index", "POST", triton.index),
         route("/v2/repository/models/{model:servable}/load", "POST", triton.load),
         route("/v2/repository/models/{model:servable}/unload", "POST", triton.unload),

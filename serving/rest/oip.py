@@ -54,15 +54,19 @@ class OpenInference:
         return json_response({"name": oip.SERVER_NAME, "version": oip.server_version(), "extensions": oip.EXTENSIONS})
 
     async def live(self, _: Call) -> Response:
-        return Response()
+        return json_response({"live": True})
 
     async def ready(self, _: Call) -> Response:
-        return Response(status_code=200 if self._engine.ready() else _NOT_READY)
+        if not self._engine.ready():
+            raise HttpError(_NOT_READY, "Server not ready")
+        # The specification's own schema of this answer says "live".
+        return json_response({"live": True, "ready": True})
 
     async def model_ready(self, call: Call) -> Response:
-        if not self._engine.ready(*addressed(call.path)):
+        model, version = addressed(call.path)
+        if not self._engine.ready(model, version):
             raise HttpError(_NOT_READY, "Model version not ready")
-        return Response()
+        return json_response({"name": model, "ready": True})
 
     async def model_metadata(self, call: Call) -> Response:
         model, version = addressed(call.path)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from serving.engine import Engine, InferRequest
-from serving.errors import InvalidInput
+from serving.errors import InvalidInput, Overloaded
 from serving.repository import Repository
 from serving.sequences import Sequences, SequenceStep
 from serving.servables.servable import LoadOptions, load_servable
@@ -30,7 +30,7 @@ async def engine(tmp_path):
     repository = Repository(tmp_path, load, poll_seconds=0.05)
     await repository.start()
     engine = Engine(repository, sequences=Sequences(idle_seconds=5))
-    engine.base = tmp_path
+    engine.base, engine.repository = tmp_path, repository
     yield engine
     await repository.stop(5)
 
@@ -72,6 +72,14 @@ async def test_a_model_whose_inputs_come_whole_takes_no_sequence(engine):
     request = InferRequest("affine", {"x": np.ones((1, 3), np.float32)}, sequence=SequenceStep(1, start=True))
     with pytest.raises(InvalidInput, match="may come in pieces"):
         await engine.infer(request)
+
+
+async def test_the_bounds_of_sequences_are_those_that_were_given(engine):
+    bounded = Engine(engine.repository, sequences=Sequences(max_sequences=1))
+    await bounded.infer(ask(drawing(3), start=True))
+    other = InferRequest("sketchrnn", {"strokes": drawing(3)}, sequence=SequenceStep("other", start=True))
+    with pytest.raises(Overloaded, match="at most 1 sequences"):
+        await bounded.infer(other)
 
 
 async def test_a_newer_version_goes_on_with_what_came_before(engine):

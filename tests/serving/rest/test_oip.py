@@ -15,26 +15,30 @@ def body(**changes):
 
 
 async def test_live_ready_and_metadata_of_the_server(engine, client):
-    assert (await client.get("/v2")).json()["name"] == "seqserve"
-    assert (await client.get("/v2/health/live")).status_code == 200
-    assert (await client.get("/v2/health/ready")).status_code == 200
+    for path in ("/v2", "/v2/"):
+        assert (await client.get(path)).json()["name"] == "seqserve"
+    assert (await client.get("/v2/health/live")).json() == {"live": True}
+    assert (await client.get("/v2/health/ready")).json() == {"live": True, "ready": True}
     engine.is_ready = False
     assert (await client.get("/v2/health/live")).status_code == 200
-    assert (await client.get("/v2/health/ready")).status_code == 400
+    refused = await client.get("/v2/health/ready")
+    assert (refused.status_code, refused.json()) == (400, {"error": "Server not ready"})
 
 
 @pytest.mark.parametrize(
     ("address", "status"), [("sum", 200), ("sum/versions/1", 200), ("sum/versions/3", 400), ("nobody", 400)]
 )
 async def test_ready_of_a_model(client, address, status):
-    assert (await client.get(f"/v2/models/{address}/ready")).status_code == status
+    answer = await client.get(f"/v2/models/{address}/ready")
+    assert answer.status_code == status
+    assert answer.json() == ({"name": "sum", "ready": True} if status == 200 else {"error": "Model version not ready"})
 
 
 @pytest.mark.parametrize("address", ["mixed", "mixed/versions/1"])
 async def test_metadata_of_a_model(client, address):
     answer = (await client.get(f"/v2/models/{address}")).json()
     assert answer["name"] == "mixed"
-    assert sorted(answer["versions"]) == ["1", "2"]
+    assert answer["versions"] == ["1", "2"]
     assert answer["platform"] == "tensorflow_savedmodel"
     inputs = {tensor["name"]: (tensor["datatype"], tensor["shape"]) for tensor in answer["inputs"]}
     assert inputs == {"a": ("FP32", [-1, 3]), "count": ("INT64", [-1]), "word": ("BYTES", [-1])}
