@@ -10,10 +10,11 @@ from serving.repository.model_config import ConfigError, ModelConfig, parse
 from serving.threads import in_thread
 
 _log = logging.getLogger(__name__)
+_SETTLE_SECONDS = 0.25
 
 
 class ConfigFile:
-    """Looks at the file every `poll_seconds`.
+    """Looks at the file every `poll_seconds`, and takes what it finds twice, `settle_seconds` apart.
 
     applied: what it said at the start. apply: serves other models from now on; raises ServingError.
     failed: called once for each change of the file that cannot be applied.
@@ -26,12 +27,14 @@ class ConfigFile:
         apply: Callable[[Sequence[ModelConfig]], Awaitable[None]],
         *,
         poll_seconds: float,
+        settle_seconds: float = _SETTLE_SECONDS,
         failed: Callable[[], None] = lambda: None,
     ) -> None:
         self._file = file
         self._applied = _by_name(applied)
         self._apply = apply
         self._poll_seconds = poll_seconds
+        self._settle_seconds = settle_seconds
         self._failed = failed
         self._seen: str | None = None
         self._told = ""
@@ -47,9 +50,12 @@ class ConfigFile:
 
     async def _look(self) -> None:
         try:
-            text = await in_thread(self._file.read_text, "utf-8", name="config")
+            text = await self._text()
             if text == self._seen:
                 return
+            await asyncio.sleep(self._settle_seconds)
+            if text != await self._text():
+                return  # half of a file can read as a good one with fewer models
             configs = _by_name(parse(text))
             if configs != self._applied:
                 await self._apply(configs)
@@ -63,6 +69,9 @@ class ConfigFile:
             self._report(error)
         else:
             self._seen, self._applied, self._told = text, configs, ""
+
+    async def _text(self) -> str:
+        return await in_thread(self._file.read_text, "utf-8", name="config")
 
     def _report(self, error: Exception) -> None:
         if str(error) != self._told:

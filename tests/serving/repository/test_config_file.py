@@ -29,7 +29,14 @@ class Applied(list):
 @asynccontextmanager
 async def watched(file, apply):
     failures = []
-    watcher = ConfigFile(file, parse(file.read_text()), apply, poll_seconds=0.01, failed=lambda: failures.append(1))
+    watcher = ConfigFile(
+        file,
+        parse(file.read_text()),
+        apply,
+        poll_seconds=0.01,
+        settle_seconds=0.03,
+        failed=lambda: failures.append(1),
+    )
     task = asyncio.create_task(watcher.watch())
     try:
         yield failures
@@ -53,13 +60,25 @@ def file(tmp_path):
 async def test_a_change_is_applied_once(file):
     apply = Applied()
     async with watched(file, apply):
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.1)
         assert apply == []
         file.write_text(to_text(TWO))
         await eventually(lambda: apply == [TWO])
         file.write_text(to_text(TURNED) + "\n# the same models")
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.1)
         assert apply == [TWO]
+
+
+async def test_a_file_that_is_still_being_written_is_left_alone(file):
+    apply = Applied()
+    async with watched(file, apply) as failures:
+        file.write_text("")
+        await asyncio.sleep(0.015)
+        file.write_text(to_text(TWO)[:-2])
+        await asyncio.sleep(0.015)
+        file.write_text(to_text(TWO))
+        await eventually(lambda: apply)
+        assert (apply, failures) == ([TWO], [])
 
 
 @pytest.mark.parametrize("bad", ["model_config_list {", None, b"\xff"])
@@ -71,7 +90,7 @@ async def test_a_bad_file_changes_nothing_and_is_told_of_once(file, caplog, bad)
         else:
             file.write_bytes(bad if isinstance(bad, bytes) else bad.encode())
         await eventually(lambda: failures)
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.1)
         assert len(failures) == 1
         assert len([r for r in caplog.records if r.levelno == logging.ERROR]) == 1
         assert apply == []
@@ -98,7 +117,7 @@ async def test_what_is_refused_for_good_is_not_tried_again(file, refusal):
         file.write_text(to_text(TWO))
         await eventually(lambda: failures)
         apply.refusal = None
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.1)
         assert (apply, len(failures)) == ([], 1)
         file.write_text(to_text(ONE))
         await eventually(lambda: apply == [ONE])
