@@ -100,5 +100,5 @@ def test_free_ports_are_kept_and_0_becomes_one(tmp_path: Path) -> None:
     numbers = _free_ports()
     settings = _with_defaults(model_base_path=str(tmp_path), **numbers)
     assert launch.with_free_ports(settings) == (settings, [])
-    settings, _ = launch.with_free_ports(Settings(host="127.0.0.1", models=tmp_path, http_port=0))
+    settings, _ = launch.with_free_ports(Settings(host="127.0.0.1", models=tmp_path, http_port=0, rest_api_port=0))
     assert settings.http_port
