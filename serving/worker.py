@@ -25,7 +25,7 @@ from serving.rest.entrance import Entrance
 from serving.sequences import Sequences
 from serving.settings import Settings
 from serving.sources import models_of, policy_of
-from serving.threads import keep_pauses_short
+from serving.threads import forget_imports
 from serving.version_loader import VersionLoader
 
 # What is kept of the grace period for ending the process itself.
@@ -119,7 +119,7 @@ class Worker:
             # In a thread, for TensorFlow takes seconds to import, and port 3000 is open already.
             for module in ("serving.servables.servable", "serving.grpc.unix_socket"):
                 await asyncio.to_thread(importlib.import_module, module)
-            keep_pauses_short()
+            forget_imports()
             await self._repository.start()
             self._watch_config()
             await self._control.enter(time.monotonic() + _ENTER_SECONDS)

@@ -21,7 +21,7 @@ from serving.repository.model_config import ModelConfig
 from serving.repository.status import State, VersionStatus
 from serving.repository.storage import Fingerprint, Store
 from serving.servables.compiler import Compiler
-from serving.threads import in_thread
+from serving.threads import in_thread, short_turns
 
 if TYPE_CHECKING:
     from serving.servables.servable import Servable  # needs TensorFlow, and this module must import without
@@ -349,17 +349,18 @@ class Model:
                 load.needs_room = True
                 self._reconcile()
                 await self.vacated()
-            servable = await in_thread(
-                shared.load, name, version, path, name=f"load-{name}-{version}", discard=_close_unused
-            )
-            try:
-                if self._first_round or not self._loaded:
-                    servable.compile_in(self._compiler)
-                else:  # traffic must find the new version as fast as the old one
-                    await servable.compiled(self._compiler)
-            except BaseException:
-                await servable.close(0)
-                raise
+            with short_turns:
+                servable = await in_thread(
+                    shared.load, name, version, path, name=f"load-{name}-{version}", discard=_close_unused
+                )
+                try:
+                    if self._first_round or not self._loaded:
+                        servable.compile_in(self._compiler)
+                    else:  # traffic must find the new version as fast as the old one
+                        await servable.compiled(self._compiler)
+                except BaseException:
+                    await servable.close(0)
+                    raise
         try:
             return servable, await shared.agree(name, version)
         except BaseException:
@@ -401,7 +402,8 @@ class Model:
     async def _unload(self, version: int, loaded: _Loaded, grace: float) -> None:
         name = self.config.name
         try:
-            await loaded.servable.close(grace)
+            with short_turns:
+                await loaded.servable.close(grace)
         finally:
             if version not in self._loaded:
                 if self._statuses[version].state is State.UNLOADING:

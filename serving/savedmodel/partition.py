@@ -10,9 +10,9 @@ from collections.abc import Callable, Collection, Container, Iterator, Sequence
 
 import tensorflow as tf
 from tensorflow.core.framework import attr_value_pb2, graph_pb2, node_def_pb2
-from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
+from tensorflow.core.protobuf import config_pb2, device_properties_pb2, meta_graph_pb2
 from tensorflow.python.framework import op_def_registry
-from tensorflow.python.grappler import tf_optimizer
+from tensorflow.python.grappler import cluster, tf_optimizer
 
 # Ops that own or find state in the session: the partition uses the loaded graph's own, never a copy.
 _LEAVES = frozenset(
@@ -48,6 +48,8 @@ _CHECKS = re.compile(r"CheckNumerics|(Ref)?(Enter|Exit|Switch|Merge|NextIteratio
 _HOST_OPS = re.compile(r"LookupTable|Parse|Decode|Encode|(Eager)?PyFunc|Sparse|Ragged")
 # What XLA removes at no cost is not worth a compilation of its own.
 _TRIVIAL = frozenset({"Const", "Identity", "IdentityN", "ReadVariableOp", "NoOp", "Shape", "StopGradient"})
+
+_PROCESSOR = device_properties_pb2.DeviceProperties(type="CPU", num_cores=1)
 
 
 class Unsplittable(Exception):
@@ -90,7 +92,9 @@ def _flatten(graph: tf.Graph, inputs: Sequence[tf.Tensor], outputs: Sequence[tf.
     rewriting.min_graph_nodes = -1
     rewriting.optimizers.append("function")
     rewriting.function_optimization = rewriting.AGGRESSIVE
-    optimised = tf_optimizer.OptimizeGraph(config, meta)
+    # Without a device of its own, grappler would start a whole session to see what the machine has.
+    machine = cluster.Cluster(devices=[device_properties_pb2.NamedDevice(name="/CPU:0", properties=_PROCESSOR)])
+    optimised = tf_optimizer.OptimizeGraph(config, meta, cluster=machine)
     return _renamed(_pruned(optimised, [tensor.op.name for tensor in outputs]))
 
 

@@ -16,13 +16,13 @@ import psutil
 from serving.engine import Engine, InferRequest
 from serving.repository import Repository
 from serving.servables.servable import LoadOptions, load_servable
-from serving.threads import keep_pauses_short
+from serving.threads import forget_imports
 
 SETTLED_AFTER = 20
 
 
 async def main(base: Path, rounds: int) -> None:
-    keep_pauses_short()
+    forget_imports()
     repository = Repository(base, lambda *version: load_servable(*version, LoadOptions(threads=1)), poll_seconds=0)
     engine = Engine(repository)
     await repository.start()
