@@ -221,7 +221,7 @@ async def test_bad_input_is_told_what_was_expected(tmp_path, inputs, message):
             await engine.infer(InferRequest("m", inputs))
         with pytest.raises(InvalidInput, match=r"has the outputs {y}; received: {z}"):
             await answer(engine, outputs=["z"])
-        with pytest.raises(NotFound, match=r"has the signatures \['serving_default'\]; received: 'other'"):
+        with pytest.raises(NotFound, match=r"has the signatures \{serving_default\}; received: 'other'"):
             await answer(engine, signature="other")
         assert (await answer(engine)).outputs["y"].tolist() == [7.0]
 
