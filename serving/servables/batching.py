@@ -30,7 +30,8 @@ class BatchPolicy:
     allowed_batch_sizes: ascending sizes a batch is padded up to; empty for no padding.
     max_enqueued_rows, max_enqueued_bytes: what may wait; beyond, requests are refused at once.
     rules: padding of variable axes, by input.
-    merges: whether axis 0 is a batch at all; if not, each request runs alone and whole.
+    merges: whether requests may be merged at all; if not, each runs alone and whole.
+    has_rows: whether axis 0 is a batch, so that reports count rows even where nothing is merged.
     """
 
     max_batch_size: int = 64
@@ -39,6 +40,7 @@ class BatchPolicy:
     max_enqueued_bytes: int = 1 << 30
     rules: Mapping[str, InputRule] = field(default_factory=dict)
     merges: bool = True
+    has_rows: bool = True
 
     def padded_size(self, rows: int) -> int:
         """The batch size that `rows` are run as."""
@@ -83,7 +85,8 @@ class _Computed:
 @dataclass(eq=False, slots=True)
 class _Job:
     inputs: Arrays
-    rows: int
+    rows: int  # as far as batches go: one where nothing is merged
+    reported: int
     lengths: tuple[int, ...]  # bucket of each ruled input
     rest: tuple[tuple[int, ...], ...]  # every other axis: must be equal within a batch
     deadline: float
@@ -216,7 +219,9 @@ class Batcher:
         )
         rows = self._rows_of(inputs)
         nbytes = sum(array.nbytes for array in inputs.values())
-        return _Job(inputs, rows, lengths, rest, deadline, loop.create_future(), time.monotonic(), nbytes)
+        first = next(iter(inputs.values()), None)
+        reported = len(first) if self._policy.has_rows and first is not None and first.ndim else rows
+        return _Job(inputs, rows, reported, lengths, rest, deadline, loop.create_future(), time.monotonic(), nbytes)
 
     async def _work(self) -> None:
         """Drains the queue batch by batch, then ends; the next arrival starts it again."""
@@ -364,9 +369,10 @@ class Batcher:
 
 def _report(batch: Sequence[_Job], computed: _Computed, started: float) -> BatchReport:
     began, merged, ran, split = computed.times
+    rows = sum(job.reported for job in batch)
     return BatchReport(
-        rows=sum(job.rows for job in batch),
-        padded_rows=computed.padded,
+        rows=rows,
+        padded_rows=rows + computed.padded - sum(job.rows for job in batch),
         waits=[started - job.queued for job in batch],
         seconds=time.monotonic() - started,
         elements=computed.elements,
@@ -374,7 +380,7 @@ def _report(batch: Sequence[_Job], computed: _Computed, started: float) -> Batch
         input_seconds=merged - began,
         run_seconds=ran - merged,
         output_seconds=split - ran,
-        request_rows=[job.rows for job in batch],
+        request_rows=[job.reported for job in batch],
     )
 
 

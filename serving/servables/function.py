@@ -72,6 +72,7 @@ class Function:
             max_enqueued_rows=asked.max_batch_size * asked.max_enqueued_batches,
             rules=self._rules,
             merges=self._batched,
+            has_rows=self._has_rows,
         )
         self.batcher = Batcher(self._run, self.policy, executor, observe=observe)
         self._records = [self._checked(record) for record in records]

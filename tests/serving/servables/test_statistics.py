@@ -18,6 +18,7 @@ from ..savedmodels import Affine, save
 def base(tmp_path_factory):
     base = tmp_path_factory.mktemp("models")
     save(Affine(1.0), base / "affine" / "1", sizes=(1, 4))
+    save(Affine(1.0), base / "alone" / "1")
     return base
 
 
@@ -32,8 +33,8 @@ async def engine(base):
     await repository.stop(5)
 
 
-def rows(count):
-    return InferRequest("affine", {"x": np.ones((count, 3), np.float32)})
+def rows(count, model="affine"):
+    return InferRequest(model, {"x": np.ones((count, 3), np.float32)})
 
 
 async def test_a_version_counts_requests_rows_and_batches(engine):
@@ -51,10 +52,18 @@ async def test_a_version_counts_requests_rows_and_batches(engine):
     assert 0 < compute.compute_infer.ns < counted.success.ns
 
 
+async def test_rows_are_counted_where_nothing_is_merged_too(engine):
+    for count in (1, 3, 3):
+        await engine.infer(rows(count, "alone"))
+    (counted,) = engine.statistics("alone")
+    assert (counted.inference_count, counted.execution_count) == (7, 3)
+    assert {size: batch.compute_infer.count for size, batch in counted.batches.items()} == {1: 1, 3: 2}
+
+
 async def test_requests_in_one_batch_are_one_execution(engine):
     held = asyncio.gather(*[engine.infer(rows(1)) for _ in range(9)])
     await held
-    (counted,) = engine.statistics()
+    (counted,) = engine.statistics("affine")
     assert counted.inference_count == counted.success.count == counted.queue.count == 9
     assert counted.execution_count < 9
     assert sum(size * batch.compute_infer.count for size, batch in counted.batches.items()) == 9
@@ -79,7 +88,7 @@ async def test_statistics_of_what_is_not_there(engine):
 
 async def test_processes_add_up(engine):
     await engine.infer(rows(2))
-    (counted,) = engine.statistics()
+    (counted,) = engine.statistics("affine")
     snapshot = json.loads(json.dumps(counted.snapshot()))
     assert restored(snapshot) == counted
     other = ModelStatistics("affine", 1, last_inference=1, inference_count=5, fail=Duration(2, 7)).snapshot()
