@@ -7,7 +7,7 @@ from tensorflow_serving.apis import get_model_status_pb2, model_management_pb2
 from tensorflow_serving.apis import model_service_pb2 as model_service
 
 from serving.control import Control
-from serving.errors import Code, InvalidInput
+from serving.errors import Code
 from serving.grpc.calls import Methods
 from serving.grpc.model_spec import addressed
 from serving.repository.model_config import from_message
@@ -37,11 +37,6 @@ class ModelService:
 
     async def reload_config(self, request: Any, deadline: float | None) -> Any:
         """Serves other models; answers when each is available, or has failed."""
-        if request.config.WhichOneof("config") != "model_config_list":
-            raise InvalidInput(
-                "ServerModelConfig type not supported by HandleReloadConfigRequest. "
-                "Only ModelConfigList is currently supported"
-            )
         until = time.monotonic() + _RELOAD_SECONDS if deadline is None else deadline
         await self._control.reload(from_message(request.config), until)
         response = model_management_pb2.ReloadConfigResponse()

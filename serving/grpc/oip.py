@@ -8,7 +8,6 @@ from tritonclient.grpc import service_pb2
 
 from serving import oip
 from serving.control import Control
-from serving.datatypes import BY_NAME
 from serving.engine import Engine, InferRequest, InferResult
 from serving.errors import InvalidInput
 from serving.grpc.calls import Counted, Methods
@@ -149,6 +148,4 @@ def _refuse_shared_memory(tensor: Any) -> None:
 
 
 def _describe(name: str, spec: TensorSpec, tensors: Any) -> None:
-    kind = BY_NAME.get(spec.dtype)
-    shape = [-1] if spec.shape is None else [-1 if axis is None else axis for axis in spec.shape]
-    tensors.add(name=name, datatype=(kind and kind.oip_name) or "", shape=shape)
+    tensors.add(name=name, datatype=oip.datatype_of(spec) or "", shape=oip.shape_of(spec))

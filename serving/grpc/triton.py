@@ -24,10 +24,10 @@ from serving.oip.repository import ModelRepository
 
 _FINAL = "triton_final_response"
 _REFUSED = {
-    "SystemSharedMemory": "the server does not support shared memory: send tensors in the message",
-    "CudaSharedMemory": "the server does not support shared memory: send tensors in the message",
-    "TraceSetting": "the server does not support tracing",
-    "LogSettings": "the server does not support dynamic logging",
+    "SystemSharedMemory": oip.NO_SHARED_MEMORY,
+    "CudaSharedMemory": oip.NO_SHARED_MEMORY,
+    "TraceSetting": oip.NO_TRACING,
+    "LogSettings": oip.NO_LOGGING,
 }
 _log = logging.getLogger(__name__)
 

@@ -3,10 +3,11 @@
 from importlib import metadata as packages
 
 from serving.control import Control
+from serving.datatypes import BY_NAME
 from serving.engine import Engine, ModelMetadata
 from serving.errors import FailedPrecondition, InvalidInput
 from serving.repository import State, VersionStatus
-from serving.signature import DEFAULT_SIGNATURE, Signature
+from serving.signature import DEFAULT_SIGNATURE, Signature, TensorSpec
 
 SERVER_NAME = "seqserve"
 PLATFORM = "tensorflow_savedmodel"
@@ -21,6 +22,9 @@ EXTENSIONS: tuple[str, ...] = (
     "parameters",
     "statistics",
 )
+NO_SHARED_MEMORY = "the server does not support shared memory: send tensors in the message"
+NO_TRACING = "the server does not support tracing"
+NO_LOGGING = "the server does not support dynamic logging"
 _MAX_VERSION_DIGITS = 19
 _STATES = {
     State.START: "LOADING",
@@ -61,6 +65,17 @@ def shown_signature(metadata: ModelMetadata) -> Signature:
             f"it has {sorted(metadata.signatures)[:10]}"
         )
     return metadata.signatures[DEFAULT_SIGNATURE]
+
+
+def datatype_of(spec: TensorSpec) -> str | None:
+    """The protocol's name for a tensor's type; None where it has none."""
+    kind = BY_NAME.get(spec.dtype)
+    return kind.oip_name if kind is not None else None
+
+
+def shape_of(spec: TensorSpec) -> list[int]:
+    """A tensor's shape, -1 for each axis of any size; [-1] where not even the rank is known."""
+    return [-1] if spec.shape is None else [-1 if axis is None else axis for axis in spec.shape]
 
 
 async def available_versions(control: Control, model: str) -> list[str]:

@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from serving.datatypes import BY_NAME
 from serving.engine import ModelMetadata
-from serving.oip import PLATFORM, shown_signature
+from serving.oip import PLATFORM, datatype_of, shape_of, shown_signature
 from serving.repository.model_config import VersionPolicy
 from serving.signature import TensorSpec
 
@@ -46,9 +45,7 @@ def _version_policy(policy: VersionPolicy) -> Mapping[str, Any]:
 
 
 def _tensor(spec: TensorSpec, *, without_batch: bool) -> Mapping[str, Any]:
-    shape = [-1] if spec.shape is None else [-1 if axis is None else axis for axis in spec.shape]
-    kind = BY_NAME.get(spec.dtype)
-    name = kind.oip_name if kind is not None else None
+    name, shape = datatype_of(spec), shape_of(spec)
     return {
         "name": spec.name,
         "data_type": _TYPES.get(name, f"TYPE_{name}") if name is not None else "TYPE_INVALID",

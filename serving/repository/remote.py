@@ -17,13 +17,11 @@ from typing import Any, TypeVar
 
 from serving.errors import FailedPrecondition, ServingError, Unavailable
 from serving.repository.copies import Copies
+from serving.repository.storage import GRAPHS, Fingerprint, version_of
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
-Fingerprint = frozenset[tuple[str, int, int]]
 
-_GRAPHS = ("saved_model.pb", "saved_model.pbtxt")
-_MOST_VERSION = 2**63 - 1
 _MOST_FILES = 100_000
 # What stores call the marks by which content can be told from other content of the same size.
 _MARKS = ("ETag", "etag", "md5Hash", "generation", "LastModified", "last_modified", "mtime", "updated", "created")
@@ -97,8 +95,8 @@ class RemoteStore:
         versions: dict[int, dict[str, Any]] = {}
         for path, info in found.items():
             number, _, name = path.removeprefix(self._root).lstrip("/").partition("/")
-            if name and number.isascii() and number.isdigit() and int(number) <= _MOST_VERSION:
-                versions.setdefault(int(number), {})[name] = info
+            if name and (version := version_of(number)) is not None:
+                versions.setdefault(version, {})[name] = info
         if not found:
             raise Unavailable("nothing lies at the model's base path")
         return versions
@@ -207,7 +205,7 @@ def _within(seconds: float, call: Callable[..., _T], *arguments: Any) -> _T:
 
 
 def _has_graph(files: Mapping[str, Any]) -> bool:
-    return any(graph in files for graph in _GRAPHS)
+    return any(graph in files for graph in GRAPHS)
 
 
 def _fingerprint(files: Mapping[str, Any]) -> Fingerprint:

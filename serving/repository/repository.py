@@ -16,7 +16,8 @@ from serving.repository.loading import DEFAULT_POLICY, NO_EVENTS, Loading, LoadP
 from serving.repository.model import Model
 from serving.repository.model_config import ModelConfig
 from serving.repository.status import State, VersionStatus
-from serving.repository.storage import Store, models_in, open_store
+from serving.repository.storage import Store, models_in
+from serving.repository.stores import open_store
 from serving.threads import in_thread
 
 if TYPE_CHECKING:

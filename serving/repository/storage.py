@@ -10,8 +10,8 @@ from serving.errors import FailedPrecondition, Unavailable
 Fingerprint = frozenset[tuple[str, int, int]]
 """(relative path, size, time of change in nanoseconds) of every file: equal twice means that nothing moved."""
 
-_MOST = 2**63 - 1  # what the protocols' version fields hold
-_GRAPHS = ("saved_model.pb", "saved_model.pbtxt")
+_MOST_VERSION = 2**63 - 1  # what the protocols' version fields hold
+GRAPHS = ("saved_model.pb", "saved_model.pbtxt")
 
 
 class Store(Protocol):
@@ -52,23 +52,6 @@ class LocalStore:
         """Nothing was taken."""
 
 
-def open_store(base_path: str, cache: Path | None) -> Store:
-    """The store of a model.
-
-    base_path: a directory, or an fsspec URL such as s3://bucket/models/name.
-    cache: where copies of remote versions go; None for a temporary directory.
-    Raises ValueError for a kind of URL that cannot be served.
-    """
-    scheme, separator, rest = base_path.partition("://")
-    if not separator:
-        return LocalStore(Path(base_path))
-    if scheme == "file":
-        return LocalStore(Path(rest))
-    from serving.repository.remote import RemoteStore
-
-    return RemoteStore(base_path, cache)
-
-
 def models_in(base: Path) -> Mapping[str, Path]:
     """The folders of `base` by name; hidden and temporary ones are not models. Raises OSError where there is none."""
     return {entry.name: entry for entry in sorted(base.iterdir()) if _is_model(entry)}
@@ -77,16 +60,22 @@ def models_in(base: Path) -> Mapping[str, Path]:
 def versions_in(folder: Path) -> Mapping[int, Path]:
     """The version directories of a model that hold a graph, by number; raises OSError where there is no folder."""
     return {
-        int(entry.name): entry
+        version: entry
         for entry in sorted(folder.iterdir())
-        if entry.name.isascii() and entry.name.isdigit() and int(entry.name) <= _MOST and _has_graph(entry)
+        if (version := version_of(entry.name)) is not None and _has_graph(entry)
     }
+
+
+def version_of(name: str) -> int | None:
+    """The version that a directory of this name holds; None for other names."""
+    version = int(name) if name.isascii() and name.isdigit() else None
+    return version if version is not None and version <= _MOST_VERSION else None
 
 
 def version_of_tag(tag_version: str) -> int:
     """The number that a packed model's tag begins with, as in NAME:3-5f2c…; 1 where it has none, as BentoML's own."""
-    number = tag_version.partition("-")[0]
-    return int(number) if number.isascii() and number.isdigit() else 1
+    version = version_of(tag_version.partition("-")[0])
+    return 1 if version is None else version
 
 
 def fingerprint(path: Path) -> Fingerprint:
@@ -111,6 +100,6 @@ def _is_model(entry: Path) -> bool:
 
 def _has_graph(version: Path) -> bool:
     try:
-        return any((version / graph).is_file() for graph in _GRAPHS)
+        return any((version / graph).is_file() for graph in GRAPHS)
     except OSError:
         return False

@@ -9,7 +9,6 @@ from starlette.responses import Response
 
 from serving import oip
 from serving.control import Control
-from serving.datatypes import BY_NAME
 from serving.engine import Engine, InferRequest, InferResult
 from serving.errors import InvalidInput
 from serving.offload import sized
@@ -141,6 +140,4 @@ def json_response(answer: Any) -> Response:
 
 
 def _described(spec: TensorSpec) -> dict[str, Any]:
-    kind = BY_NAME.get(spec.dtype)
-    shape = [-1] if spec.shape is None else [-1 if axis is None else axis for axis in spec.shape]
-    return {"name": spec.name, "datatype": kind.oip_name if kind else None, "shape": shape}
+    return {"name": spec.name, "datatype": oip.datatype_of(spec), "shape": oip.shape_of(spec)}

@@ -7,6 +7,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from serving import oip
 from serving.control import Control
 from serving.engine import Engine
 from serving.errors import InvalidInput, Unimplemented
@@ -49,13 +50,13 @@ class TritonExtensions:
         return Response(media_type="application/json")
 
     async def no_shared_memory(self, _: Call) -> Response:
-        raise Unimplemented("the server does not support shared memory: send tensors in the message")
+        raise Unimplemented(oip.NO_SHARED_MEMORY)
 
     async def no_tracing(self, _: Call) -> Response:
-        raise Unimplemented("the server does not support tracing")
+        raise Unimplemented(oip.NO_TRACING)
 
     async def no_logging(self, _: Call) -> Response:
-        raise Unimplemented("the server does not support dynamic logging")
+        raise Unimplemented(oip.NO_LOGGING)
 
 
 def _object(body: bytes) -> dict[str, Any]:

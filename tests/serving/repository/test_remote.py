@@ -9,7 +9,7 @@ import pytest
 
 from serving.errors import FailedPrecondition, Unavailable
 from serving.repository.remote import Patience, RemoteStore
-from serving.repository.storage import open_store
+from serving.repository.stores import open_store
 from serving.servables.servable import LoadOptions, load_servable
 
 from ...object_store import s3_server, upload

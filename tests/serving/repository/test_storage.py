@@ -5,7 +5,8 @@ import os
 import pytest
 
 from serving.errors import FailedPrecondition, Unavailable
-from serving.repository.storage import LocalStore, fingerprint, models_in, open_store, versions_in
+from serving.repository.storage import LocalStore, fingerprint, models_in, versions_in
+from serving.repository.stores import open_store
 
 
 def version(base, model, name):
