@@ -4,13 +4,13 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from serving import ports
 from serving.control import Control
 from serving.engine import Engine
 from serving.preflight import read_file
+from serving.rest.cors import CallableFromAnywhere
 from serving.rest.http_server import HttpServer
 from serving.rest.monitoring import Monitoring
 from serving.settings import Settings
@@ -64,13 +64,7 @@ class Listeners:
         if monitoring.enable and settings.metrics_directory is not None:
             app = Monitoring(app, monitoring.path, settings.metrics_directory)
         if settings.rest_api_enable_cors_support:
-            app = CORSMiddleware(
-                app,
-                allow_origins=["*"],
-                allow_methods=["GET", "POST"],
-                allow_headers=["*"],
-                expose_headers=["Inference-Header-Content-Length"],
-            )
+            app = CallableFromAnywhere(app)
         return app
 
     def _server(self, address: str, tls: TlsConfig | None) -> "Server":

@@ -99,6 +99,10 @@ class PredictionService:
             address = addressed(request.tasks[0])
             examples = await sized(request.ByteSize(), serialized_examples, request.input)
             metadata = await address.metadata(self._engine, deadline)
+            for task in request.tasks:
+                signature = task.model_spec.signature_name or DEFAULT_SIGNATURE
+                if signature not in metadata.definitions:
+                    raise InvalidInput(f"Requested signature not found in model graph: {shown(signature)}")
         while True:
             asked = [
                 method.infer(self._engine, metadata, task.model_spec.signature_name, examples, deadline)

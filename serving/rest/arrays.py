@@ -194,14 +194,8 @@ def _misfit(value: Any, spec: TensorSpec) -> InvalidInput:
         if isinstance(item, list):
             waiting.extend(reversed(item))
         elif not _fits(item, dtype):
-            return InvalidInput(
-                f"input {spec.name!r}: expected {spec}, got {quote(item)} in it (JSON Value: {quote(item)} "
-                f"Type: {json_type(item)} is not of expected type: {TF_WORDS.get(spec.dtype, spec.dtype)})"
-            )
-    return InvalidInput(
-        f"input {spec.name!r}: expected {spec}, got lists of unequal lengths or too deep "
-        "(Encountered list at unexpected size or level)"
-    )
+            return InvalidInput(f"input {spec.name!r}: expected {spec}, got {quote(item)} in it")
+    return InvalidInput(f"input {spec.name!r}: expected {spec}, got lists of unequal lengths or too deep")
 
 
 def _fits(item: Any, dtype: np.dtype) -> bool:

@@ -26,18 +26,19 @@ def to_examples(body: Mapping[str, Any]) -> np.ndarray:
     # This module is imported before TensorFlow is, whose messages these are.
     from tensorflow_serving.apis import input_pb2
 
+    message = input_pb2.Input()
+    context = message.example_list_with_context.context
+    if _CONTEXT in body:
+        _fill(context, body[_CONTEXT])
     if _EXAMPLES not in body:
-        raise InvalidInput(f"When method is classify or regress, key '{_EXAMPLES}' is expected and was not found")
+        # Of regress as well: the words are TF Serving's.
+        raise InvalidInput(f"When method is classify, key '{_EXAMPLES}' is expected and was not found")
     examples = body[_EXAMPLES]
     if not isinstance(examples, list):
         raise InvalidInput(f"Expecting '{_EXAMPLES}' value to be an list/array; received: JSON {json_type(examples)}")
     if not examples:
         raise InvalidInput(f"'{_EXAMPLES}' value is an empty array")
-    message = input_pb2.Input()
-    listed: Any = message.example_list
-    if _CONTEXT in body:
-        listed = message.example_list_with_context
-        _fill(listed.context, body[_CONTEXT])
+    listed: Any = message.example_list_with_context if _CONTEXT in body else message.example_list
     for example in examples:
         _fill(listed.examples.add(), example)
     return serialized_examples(message)

@@ -84,6 +84,10 @@ async def test_pages_from_anywhere_may_call_where_that_is_asked_for(engine):
         async with listening(engine, rest_api_port="any", rest_api_enable_cors_support=asked) as settings:
             answer = await ask(settings, "/v1/models/sum:predict", method="OPTIONS", headers=headers)
             assert answer.headers.get("access-control-allow-origin") == expected
+            for method in ("GET", "OPTIONS"):
+                answer = await ask(settings, "/v1/models/sum", method=method)
+                assert answer.headers.get("access-control-allow-origin") == expected
+                assert answer.status_code == (400 if method == "OPTIONS" and not asked else 200)
 
 
 async def test_a_config_file_brings_tls(engine, tmp_path: Path):

@@ -120,6 +120,11 @@ async def test_multi_inference_asks_several_signatures(stub):
         (regress(listed(example()), "other_outputs"), "FAILED_PRECONDITION", "No regression outputs found"),
         (several(), "INVALID_ARGUMENT", "ModelSpec has no name specified."),
         (several(("", "", CLASSIFY)), "INVALID_ARGUMENT", "Found ModelSpec with an empty model name."),
+        (
+            several(("examples", "", CLASSIFY), ("examples", "s", REGRESS)),
+            "INVALID_ARGUMENT",
+            "Requested signature not found in model graph: s",
+        ),
         (several(("examples", "", CLASSIFY), ("sum", "", REGRESS)), "INVALID_ARGUMENT", "must access the same model"),
         (
             several(("examples", "", CLASSIFY), ("examples", "serving_default", REGRESS)),

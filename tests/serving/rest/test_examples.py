@@ -62,7 +62,8 @@ async def test_classes_without_labels_or_scores(client, signature, expected):
     ("body", "complaint"),
     [
         ([], "JSON Value: [] Is not object"),
-        ({}, "key 'examples' is expected and was not found"),
+        ({}, "When method is classify, key 'examples' is expected and was not found"),
+        ({"context": [{"x": 1.0}]}, "Example must be JSON object but got JSON Array"),
         ({"examples": {}}, "Expecting 'examples' value to be an list/array"),
         ({"examples": []}, "'examples' value is an empty array"),
         ({"examples": [[1]]}, "Example must be JSON object but got JSON Array"),
