@@ -1,4 +1,4 @@
-"""Inference, metadata and status, in plain numpy; what every front end calls."""
+"""Inference and metadata, in plain numpy; what every front end calls."""
 
 import asyncio
 import contextlib
@@ -12,11 +12,10 @@ import numpy as np
 from serving.entry import Served, current
 from serving.errors import Code, DeadlineExceeded, InvalidInput, NotFound, ServingError, Unavailable
 from serving.quoting import listed, shown
-from serving.repository import Repository, VersionStatus
+from serving.repository import Repository
 from serving.repository.model_config import VersionPolicy
 from serving.sequences import Sequences, SequenceStep
 from serving.servables.batching import BatchPolicy
-from serving.servables.statistics import ModelStatistics
 from serving.signature import DEFAULT_SIGNATURE, Signature
 
 if TYPE_CHECKING:
@@ -216,26 +215,10 @@ class Engine:
             servable.definitions,
         )
 
-    def status(self, model: str, version: int | None = None, label: str | None = None) -> Sequence[VersionStatus]:
-        """The known versions of a model, newest first; raises NotFound where there are none."""
-        if label is not None:
-            version = self._repository.get(model, label=label).version
-        return self._repository.statuses(model, version)
-
     def version_policy(self, model: str) -> VersionPolicy:
         """Which versions of a model are meant to serve."""
         configs = (config for config in self._repository.configs() if config.name == model)
         return next((config.policy for config in configs), VersionPolicy())
-
-    def statistics(self, model: str = "", version: int | None = None) -> Sequence[ModelStatistics]:
-        """What the loaded versions of every model, or of one, have answered; raises NotFound or FailedPrecondition."""
-        if model:
-            self._repository.get(model, version)
-        return [
-            servable.statistics
-            for servable in self._repository.servables()
-            if model in ("", servable.name) and version in (None, servable.version)
-        ]
 
     def ready(self, model: str | None = None, version: int | None = None) -> bool:
         """Whether the server, or one model or version, would answer a request now."""

@@ -19,6 +19,14 @@ from ..savedmodels import STROKE_RULE, Affine, Labelled, Normalised, save
 X = np.array([[1.0, 1.0, 1.0]], "f")
 
 
+class Watched(Engine):
+    """An engine that shows its repository."""
+
+    def __init__(self, repository, **options):
+        super().__init__(repository, **options)
+        self.repository = repository
+
+
 @asynccontextmanager
 async def serving(base, *, poll=0.05, metrics=None, load=None, timeout=30.0):
     def loading(name, version, path):
@@ -31,7 +39,7 @@ async def serving(base, *, poll=0.05, metrics=None, load=None, timeout=30.0):
         events = RepositoryEvents(metrics.loaded, metrics.unloaded, metrics.load_failed)
         answered = metrics.answered
     repository = Repository(base, load or loading, poll_seconds=poll, events=events)
-    engine = Engine(repository, timeout=timeout, **({"answered": answered} if answered else {}))
+    engine = Watched(repository, timeout=timeout, **({"answered": answered} if answered else {}))
     await repository.start()
     try:
         yield engine
@@ -50,7 +58,7 @@ async def answer(engine, **options):
 
 
 def states(engine, model="m"):
-    return {status.version: status.state for status in engine.status(model)}
+    return {status.version: status.state for status in engine.repository.statuses(model)}
 
 
 async def test_the_latest_version_serves(tmp_path):
@@ -96,7 +104,7 @@ async def test_a_broken_version_changes_nothing_and_says_why(tmp_path):
         (broken / "saved_model.pb").write_bytes(b"rubbish")
         await eventually(lambda: states(engine).get(2) is State.END)
         assert (await answer(engine)).version == 1
-        (status,) = [s for s in engine.status("m") if s.version == 2]
+        (status,) = [s for s in engine.repository.statuses("m") if s.version == 2]
         assert status.code is Code.FAILED_PRECONDITION
         assert "cannot load this SavedModel" in status.message
         with pytest.raises(NotFound, match=r"Specific\(m, 2\) \(version 2 failed to load: cannot load"):
@@ -122,7 +130,7 @@ async def test_padding_rules_that_the_signature_cannot_keep_fail_one_model_only(
     save(Affine(1.0), tmp_path / "m" / "1")
     async with serving(tmp_path) as engine:
         assert (await answer(engine)).version == 1
-        (status,) = engine.status("bad")
+        (status,) = engine.repository.statuses("bad")
         assert (status.state, status.code) == (State.END, Code.FAILED_PRECONDITION)
         assert f"must have a variable axis {axis}" in status.message
 
@@ -194,7 +202,7 @@ async def test_a_model_that_comes_later_is_served(tmp_path):
 async def test_a_request_before_the_first_load_waits_no_longer_than_its_deadline(tmp_path):
     save(Affine(1.0), tmp_path / "m" / "1")
     repository = Repository(tmp_path, lambda n, v, p: load_servable(n, v, p, LoadOptions(threads=1)), poll_seconds=0)
-    engine = Engine(repository, timeout=20)
+    engine = Watched(repository, timeout=20)
     assert not engine.ready()
     with pytest.raises(DeadlineExceeded, match="before the request arrived"):
         await answer(engine, deadline=0.0)

@@ -5,6 +5,7 @@ import time
 import numpy as np
 import pytest
 
+from serving.control import Control
 from serving.engine import Engine, InferRequest
 from serving.errors import DeadlineExceeded, InvalidInput, NotFound
 from serving.repository import Repository
@@ -23,25 +24,35 @@ def base(tmp_path_factory):
 
 
 @pytest.fixture
-async def engine(base):
+async def repository(base):
     def load(name, version, path):
         return load_servable(name, version, path, LoadOptions(threads=1, compile=False))
 
     repository = Repository(base, load, poll_seconds=0)
     await repository.start()
-    yield Engine(repository)
+    yield repository
     await repository.stop(5)
+
+
+@pytest.fixture
+def engine(repository):
+    return Engine(repository)
+
+
+@pytest.fixture
+def control(repository):
+    return Control(repository)
 
 
 def rows(count, model="affine"):
     return InferRequest(model, {"x": np.ones((count, 3), np.float32)})
 
 
-async def test_a_version_counts_requests_rows_and_batches(engine):
+async def test_a_version_counts_requests_rows_and_batches(engine, control):
     before = time.time_ns() // 1_000_000
     for count in (1, 3, 3):
         await engine.infer(rows(count))
-    (counted,) = engine.statistics("affine")
+    (counted,) = await control.statistics("affine")
     assert (counted.name, counted.version) == ("affine", 1)
     assert before <= counted.last_inference <= time.time_ns() // 1_000_000
     assert (counted.inference_count, counted.execution_count) == (7, 3)
@@ -52,43 +63,43 @@ async def test_a_version_counts_requests_rows_and_batches(engine):
     assert 0 < compute.compute_infer.ns < counted.success.ns
 
 
-async def test_rows_are_counted_where_nothing_is_merged_too(engine):
+async def test_rows_are_counted_where_nothing_is_merged_too(engine, control):
     for count in (1, 3, 3):
         await engine.infer(rows(count, "alone"))
-    (counted,) = engine.statistics("alone")
+    (counted,) = await control.statistics("alone")
     assert (counted.inference_count, counted.execution_count) == (7, 3)
     assert {size: batch.compute_infer.count for size, batch in counted.batches.items()} == {1: 1, 3: 2}
 
 
-async def test_requests_in_one_batch_are_one_execution(engine):
+async def test_requests_in_one_batch_are_one_execution(engine, control):
     held = asyncio.gather(*[engine.infer(rows(1)) for _ in range(9)])
     await held
-    (counted,) = engine.statistics("affine")
+    (counted,) = await control.statistics("affine")
     assert counted.inference_count == counted.success.count == counted.queue.count == 9
     assert counted.execution_count < 9
     assert sum(size * batch.compute_infer.count for size, batch in counted.batches.items()) == 9
 
 
-async def test_refused_and_late_requests_have_failed(engine):
+async def test_refused_and_late_requests_have_failed(engine, control):
     with pytest.raises(InvalidInput):
         await engine.infer(InferRequest("affine", {"x": np.ones((1, 4), np.float32)}))
     with pytest.raises(DeadlineExceeded):
         await engine.infer(InferRequest("affine", rows(1).inputs, deadline=time.monotonic() + 1e-5))
-    (counted,) = engine.statistics("affine", 1)
+    (counted,) = await control.statistics("affine", 1)
     assert counted.success.count == counted.inference_count == 0
     assert counted.fail.count >= 1
 
 
-async def test_statistics_of_what_is_not_there(engine):
+async def test_statistics_of_what_is_not_there(control):
     with pytest.raises(NotFound):
-        engine.statistics("nobody")
+        await control.statistics("nobody")
     with pytest.raises(NotFound):
-        engine.statistics("affine", 9)
+        await control.statistics("affine", 9)
 
 
-async def test_processes_add_up(engine):
+async def test_processes_add_up(engine, control):
     await engine.infer(rows(2))
-    (counted,) = engine.statistics("affine")
+    (counted,) = await control.statistics("affine")
     snapshot = json.loads(json.dumps(counted.snapshot()))
     assert restored(snapshot) == counted
     other = ModelStatistics("affine", 1, last_inference=1, inference_count=5, fail=Duration(2, 7)).snapshot()
