@@ -2,13 +2,14 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from functools import partial
 
 import numpy as np
 
 from serving.errors import InvalidInput
+from serving.quoting import listed, shown
 from serving.savedmodel import Program
 from serving.servables.batching import Arrays, Batcher, BatchPolicy, BatchReport
 from serving.servables.batching_parameters import BatchingParameters
@@ -22,9 +23,6 @@ _MOST_DISCOVERED_SHAPES = 64
 _LEAST_URGENT = 1e9
 # Looking through so many values would hold up the event loop.
 _LARGE_BYTES = 4 << 20
-# What messages quote of the names that a caller sent.
-_MOST_NAMES = 16
-_MOST_CHARACTERS = 100
 
 
 class Function:
@@ -120,14 +118,14 @@ class Function:
         missing = specs.keys() - inputs.keys() - self.program.defaults.keys()
         if extra and len(inputs) == len(specs):
             raise InvalidInput(
-                f"input tensor alias not found in signature: {min(extra)[:_MOST_CHARACTERS]}. "
-                f"Inputs expected to be in the set {_listed(specs)}."
+                f"input tensor alias not found in signature: {shown(min(extra))}. "
+                f"Inputs expected to be in the set {listed(specs)}."
             )
         if extra or missing:
             raise InvalidInput(
                 f"input size does not match signature: {len(inputs)}!={len(specs)} "
-                f"len({_listed(inputs)}) != len({_listed(specs)}). "
-                f"Sent extra: {_listed(extra)}. Missing but required: {_listed(missing)}."
+                f"len({listed(inputs)}) != len({listed(specs)}). "
+                f"Sent extra: {listed(extra)}. Missing but required: {listed(missing)}."
             )
         return {**self.program.defaults, **inputs}
 
@@ -188,12 +186,6 @@ def _shapes(inputs: Arrays) -> tuple[tuple[int, ...], ...]:
 
 def _has_free_rows(spec: TensorSpec) -> bool:
     return spec.shape is not None and spec.shape[:1] == (None,)
-
-
-def _listed(names: Iterable[str]) -> str:
-    """Names as TF Serving lists them, and bounded: callers make them up."""
-    shown = sorted(names)[:_MOST_NAMES]
-    return "{" + ",".join(name[:_MOST_CHARACTERS] for name in shown) + "}"
 
 
 def _as_objects(array: np.ndarray) -> np.ndarray:
