@@ -19,6 +19,9 @@ _FAST = 1
 _GZIP = 31
 _ZLIB = 15
 _BARE = -15
+# Who compresses in blocks writes a member for each 64 KiB; without end, empty ones would cost more than they say.
+_MOST_MEMBERS = 10_000
+_PIECE_BYTES = 16 * 1024
 # A compressed byte may stand for a thousand.
 _MOST_RATIO = 1032
 
@@ -41,20 +44,25 @@ async def decompressed(body: bytes, coding: str, limit: int, too_large: Callable
 
 def _decompress(body: bytes, coding: str, limit: int, too_large: Callable[[], HttpError]) -> bytes:
     wbits = _GZIP if coding == "gzip" else _ZLIB if _has_zlib_header(body) else _BARE
-    whole = bytearray()
-    while True:
+    rest, whole = memoryview(body), bytearray()
+    for _ in range(_MOST_MEMBERS):
         decompressor = zlib.decompressobj(wbits)
-        try:
-            whole += decompressor.decompress(body, limit + 1 - len(whole))
-        except zlib.error as error:
-            raise HttpError(400, f"expected a {coding} body, got bytes that do not decompress: {error}") from None
-        if len(whole) > limit:
-            raise too_large()
-        if not decompressor.eof:
-            raise HttpError(400, f"expected a whole {coding} body, got one that ends early")
-        body = decompressor.unused_data
-        if not body or coding != "gzip":
+        while not decompressor.eof:
+            if not rest:
+                raise HttpError(400, f"expected a whole {coding} body, got one that ends early")
+            # In pieces, because zlib copies what it has not used, and a member may be of a few bytes.
+            piece, rest = rest[:_PIECE_BYTES], rest[_PIECE_BYTES:]
+            try:
+                whole += decompressor.decompress(piece, limit + 1 - len(whole))
+            except zlib.error as error:
+                raise HttpError(400, f"expected a {coding} body, got bytes that do not decompress: {error}") from None
+            if len(whole) > limit:
+                raise too_large()
+        used = len(body) - len(rest) - len(decompressor.unused_data)
+        rest = memoryview(body)[used:]
+        if not rest or coding != "gzip":
             return bytes(whole)
+    raise HttpError(400, f"expected a {coding} body of at most {_MOST_MEMBERS} members, got more")
 
 
 def _has_zlib_header(body: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import time
 import zlib
 
 import numpy as np
@@ -49,6 +50,22 @@ async def test_a_bomb_is_refused(client, compress):
     assert answer.json() == {"error": f"expected a body of at most {LIMIT} bytes, got more"}
     whole = BODY + b" " * (LIMIT - len(BODY))
     answer = await client.post(PREDICT, content=compress(whole), headers={"content-encoding": coding})
+    assert answer.json() == {"predictions": [3.0]}
+
+
+async def test_a_body_of_many_empty_members_is_refused_soon(client):
+    began = time.monotonic()
+    body = gzip.compress(b"") * (LIMIT // 20)
+    answer = await client.post(PREDICT, content=body, headers={"content-encoding": "gzip"})
+    assert answer.status_code == 400
+    assert answer.json() == {"error": "expected a gzip body of at most 10000 members, got more"}
+    assert time.monotonic() - began < 1.0
+
+
+async def test_a_body_in_blocks_is_read(client):
+    whole = BODY + b" " * (LIMIT - len(BODY))
+    blocks = b"".join(gzip.compress(whole[start : start + 1000]) for start in range(0, LIMIT, 1000))
+    answer = await client.post(PREDICT, content=blocks, headers={"content-encoding": "gzip"})
     assert answer.json() == {"predictions": [3.0]}
 
 
