@@ -88,16 +88,18 @@ class Control:
         names = sorted({name for models in workers for name in models})
         return [(name, status) for name in names for status in merged([models.get(name, ()) for models in workers])]
 
-    async def reload(self, configs: Sequence[ModelConfig], deadline: float) -> None:
+    async def reload(self, configs: Sequence[ModelConfig], deadline: float, *, from_file: bool = False) -> None:
         """Serves these models from now on, and no others; returns when every worker does.
 
         deadline: on the clock of time.monotonic(), in seconds; the workers go on loading after it.
+        from_file: whether the model_config_file says so, rather than a caller.
         Raises what Repository.reconfigure raises.
         """
         async with self._alone(deadline):
             text = to_text(configs)
             own = self._repository.reconfigure(configs, deadline)
-            await self._order(Orders(config=text), own, "reload", deadline, config=text)
+            orders = Orders(config=text, file=text if from_file else self._orders().file)
+            await self._order(orders, own, "reload", deadline, config=text)
 
     async def load(self, model: str, deadline: float) -> None:
         """Loads a model again that was unloaded, has failed or has changed; raises what Repository.load raises."""
@@ -137,6 +139,9 @@ class Control:
         self, orders: Orders, own: Coroutine[Any, Any, None], question: str, deadline: float, **arguments: Any
     ) -> None:
         """Has every worker do it at once; what this one raises comes first."""
+        before = self._orders()
+        if self._book is not None:  # first, for whoever is killed meanwhile comes back among others who obey
+            self._book.write(orders)
         others: list[Awaitable[Any]] = []
         if self._peers is not None:
             # Each ends at `deadline` itself; what it says then must still arrive.
@@ -144,8 +149,8 @@ class Control:
             others.append(self._peers.ask(question, deadline + _ANSWER_SECONDS, **arguments))
         results = await asyncio.gather(own, *others, return_exceptions=True)
         refused = isinstance(results[0], InvalidInput | FailedPrecondition | NotFound)
-        if self._book is not None and not refused:
-            self._book.write(orders)
+        if self._book is not None and refused:
+            self._book.write(before)
         for result in results:
             if isinstance(result, BaseException):
                 raise result

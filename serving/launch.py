@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serving import ports, preflight
+from serving.peers.orders import OrderBook, Orders
+from serving.repository.model_config import to_text
 from serving.settings import Settings
 
 _PREFIX = "seqserve-"
@@ -79,6 +81,11 @@ def prepare(settings: Settings, http_port: int | None, packed: Iterable[tuple[st
             given["models"] = shared / "models"
         whole = settings.model_copy(update=given)
         preflight.check(whole)
+        if whole.run_directory is not None:
+            listed = preflight.configured_models(whole) if whole.model_config_file is not None else None
+            text = None if listed is None else to_text(listed)
+            # Workers that start later may find another file, which the ones that serve have not applied.
+            OrderBook(whole.run_directory).write(Orders(config=text, file=text))
         return Launch(whole.environment(), undo.pop_all())
 
 

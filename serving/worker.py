@@ -19,7 +19,7 @@ from serving.peers.agreement import Agreement
 from serving.peers.orders import OrderBook
 from serving.repository import Repository, RepositoryEvents
 from serving.repository.config_file import ConfigFile
-from serving.repository.model_config import ModelConfig
+from serving.repository.model_config import ModelConfig, parse
 from serving.rest.app import build_app
 from serving.rest.entrance import Entrance
 from serving.sequences import Sequences
@@ -48,9 +48,11 @@ class Worker:
         if settings.metrics_directory is not None:
             forget_dead_workers(settings.metrics_directory)
         self._metrics = process_metrics()
+        self._book = OrderBook(settings.run_directory) if settings.run_directory is not None else None
+        ordered = None if self._book is None else self._book.read().config
         self._agreement = Agreement(lambda model, version: self._repository.awaits(model, version))
         self._repository = Repository(
-            models_of(settings),
+            models_of(settings) if ordered is None else parse(ordered),
             VersionLoader(settings, self._metrics),
             poll_seconds=settings.file_system_poll_wait_seconds,
             grace_seconds=settings.grace_period_seconds,
@@ -70,10 +72,10 @@ class Worker:
         )
         self._control = Control(self._repository)
         self._peers: Peers | None = None
-        if settings.run_directory is not None:
+        if self._book is not None and settings.run_directory is not None:
             self._peers = Peers(settings.run_directory, {**self._control.answers, **self._agreement.answers})
             self._agreement.join(self._peers)
-            self._control.join(self._peers, OrderBook(settings.run_directory))
+            self._control.join(self._peers, self._book)
         app = build_app(
             self.engine,
             self._control,
@@ -133,17 +135,18 @@ class Worker:
         _log.info("ready after %.1f s with %s", time.monotonic() - began, versions or "no model yet")
 
     def _watch_config(self) -> None:
-        """Goes on reading the model_config_file; each worker does, for itself."""
+        """Goes on reading the model_config_file; the first worker that sees a change orders it for all."""
         file, poll_seconds = self._settings.model_config_file, self._settings.model_config_file_poll_wait_seconds
         if file is None or poll_seconds <= 0:
             return
 
         async def apply(configs: Sequence[ModelConfig]) -> None:
-            await self._repository.reconfigure(configs, time.monotonic() + _CONFIG_SECONDS)
+            await self._control.reload(configs, time.monotonic() + _CONFIG_SECONDS, from_file=True)
 
+        text = None if self._book is None else self._book.read().file
         watched = ConfigFile(
             file,
-            self._repository.configs(),
+            self._repository.configs() if text is None else parse(text),
             apply,
             poll_seconds=poll_seconds,
             failed=self._metrics.config_failed,

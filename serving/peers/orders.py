@@ -1,4 +1,4 @@
-"""What callers have ordered since the start: other models, or models to be unloaded. A worker that starts later obeys.
+"""What is to serve, as far as files and callers have ordered it. A worker that starts later obeys.
 
 The orders lie in the directory that the workers of a server share, and go with it: as TF Serving's, a server that is
 started anew serves what its settings say.
@@ -22,12 +22,14 @@ class Orders(BaseModel):
     """What to do once a worker has started.
 
     config: the text form of the ModelServerConfig that was last ordered; None for that of the settings.
+    file: that of the one which the model_config_file held when it was last applied.
     unloaded: names of models that are not to serve.
     """
 
     model_config = ConfigDict(frozen=True)
 
     config: str | None = None
+    file: str | None = None
     unloaded: frozenset[str] = frozenset()
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from serving import launch, ports
+from serving.peers.orders import OrderBook
+from serving.repository.model_config import ModelConfig, parse
 from serving.settings import Settings, SettingsError
 
 
@@ -69,6 +71,20 @@ def test_what_a_killed_server_left_goes_and_what_a_living_one_has_stays(
     first.kept.close()
     second.kept.close()
     assert not list(tmp_path.glob("seqserve-*"))
+
+
+def test_workers_that_come_later_find_what_the_config_file_said_at_the_start(tmp_path: Path) -> None:
+    file = tmp_path / "models.config"
+    file.write_text(
+        f"model_config_list {{ config {{ name: 'm' base_path: '{tmp_path}' model_platform: 'tensorflow' }} }}"
+    )
+    settings = Settings(host="127.0.0.1", model_config_file=file, port=0, rest_api_port=0)
+    launched = launch.prepare(settings, None, [])
+    with launched.kept:
+        file.write_text("bad {")
+        orders = OrderBook(Path(launched.environment["SEQSERVE_RUN_DIRECTORY"])).read()
+        assert orders.config == orders.file
+        assert parse(orders.config or "") == (ModelConfig("m", str(tmp_path)),)
 
 
 def _with_defaults(**defaults: int | str | Path) -> Settings:

@@ -13,7 +13,7 @@ from serving.peers import Peers
 from serving.peers.agreement import Agreement
 from serving.peers.orders import OrderBook
 from serving.repository import LoadPolicy, Repository, State
-from serving.repository.model_config import ModelConfig
+from serving.repository.model_config import ModelConfig, parse
 from serving.servables.statistics import ModelStatistics
 
 
@@ -169,6 +169,43 @@ async def test_a_worker_that_comes_later_does_as_the_others_were_told(base, run,
         with pytest.raises(NotFound):
             late.current("m")
         assert set(late.peers.pids()) == {21, 22}
+
+
+async def test_a_worker_that_comes_later_does_as_the_file_says_where_that_came_last(base, run, workers):
+    await workers[0].control.reload([config(base, "other")], soon())
+    await workers[1].control.unload("other", soon())
+    await workers[1].control.reload([config(base)], soon(), from_file=True)
+    async with Worker(run, [config(base, "other")], 23).running() as late:
+        assert [worker.current() for worker in (*workers, late)] == [1, 1, 1]
+        assert late.repository.configs() == workers[0].repository.configs() == (config(base),)
+
+
+async def test_the_file_as_it_was_last_applied_is_remembered(base, run, workers):
+    await workers[0].control.reload([config(base)], soon(), from_file=True)
+    await workers[1].control.reload([config(base, "other")], soon())
+    await workers[1].control.unload("other", soon())
+    orders = OrderBook(run).read()
+    assert parse(orders.file) == (config(base),)
+    assert parse(orders.config) == (config(base, "other"),)
+
+
+async def test_an_order_outlives_the_worker_that_it_reached(base, run, workers):
+    put(base, 1, "slow")
+    order = asyncio.create_task(workers[1].control.reload([config(base, "slow")], soon()))
+    await asyncio.sleep(0.1)
+    order.cancel()  # as a kill does, it ends while both load
+    await asyncio.wait({order})
+    async with Worker(run, [config(base)], 23).running() as late:
+        assert late.current("slow") == 1
+        with pytest.raises(NotFound):
+            late.current("m")
+
+
+async def test_what_was_refused_is_no_order(base, run, workers):
+    with pytest.raises(FailedPrecondition, match="label"):
+        await workers[0].control.reload([ModelConfig("m", str(base / "m"), labels={"best": 7})], soon())
+    async with Worker(run, [config(base)], 23).running() as late:
+        assert late.repository.configs() == (config(base),)
 
 
 async def test_orders_are_carried_out_one_after_another(base, workers):
