@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from serving.errors import FailedPrecondition, ServingError
-from serving.repository.model_config import ConfigError, ModelConfig, parse
+from serving.repository.model_config import ConfigError, ModelConfig, is_empty, parse
 from serving.threads import in_thread
 
 _log = logging.getLogger(__name__)
@@ -57,6 +57,8 @@ class ConfigFile:
             if text != await self._text():
                 return  # half of a file can read as a good one with fewer models
             configs = _by_name(parse(text))
+            if not configs and is_empty(text):  # as it is while somebody writes it anew; TF Serving waits, too
+                return
             if configs != self._applied:
                 await self._apply(configs)
                 _log.info("%s is applied: %d models", self._file, len(configs))

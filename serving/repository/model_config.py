@@ -72,6 +72,11 @@ def parse(text: str) -> tuple[ModelConfig, ...]:
         raise ConfigError(f"Invalid {_MESSAGE}: {error.message}") from None
 
 
+def is_empty(text: str) -> bool:
+    """Whether a text that `parse` reads says nothing at all: not even that there are to be no models."""
+    return text_format.Parse(text, ModelServerConfig()).WhichOneof("config") is None
+
+
 def from_message(config: ModelServerConfig) -> tuple[ModelConfig, ...]:
     """Reads a ModelServerConfig message that should replace what is served.
 

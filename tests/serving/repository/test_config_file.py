@@ -98,6 +98,17 @@ async def test_a_bad_file_changes_nothing_and_is_told_of_once(file, caplog, bad)
         await eventually(lambda: apply == [TWO])
 
 
+async def test_a_file_that_is_being_written_unloads_nothing(file):
+    apply = Applied()
+    async with watched(file, apply) as failures:
+        for nothing in ("", "# models\n"):
+            file.write_text(nothing)
+            await asyncio.sleep(0.05)
+        assert apply == failures == []
+        file.write_text("model_config_list {}")
+        await eventually(lambda: apply == [()])
+
+
 async def test_a_label_that_could_not_move_yet_is_tried_again(file):
     apply = Applied()
     apply.refusal = FailedPrecondition("Request to assign label to version 2")
