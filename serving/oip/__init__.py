@@ -15,6 +15,7 @@ PLATFORM = "tensorflow_savedmodel"
 EXTENSIONS: tuple[str, ...] = (
     "classification",
     "sequence",
+    "sequence(string_id)",
     "model_repository",
     "model_repository(unload_dependents)",
     "model_configuration",

@@ -56,7 +56,9 @@ def build_app(
     """
 
     def route(path: str, method: str, handler: Handler) -> Route:
-        endpoint = Endpoint(handler, max_body_bytes=max_message_bytes, body_timeout=body_timeout)
+        # Triton compresses inferences alone, and one of its clients unpacks nothing else, whatever it says it accepts.
+        compresses = not path.startswith("/v2")
+        endpoint = Endpoint(handler, max_body_bytes=max_message_bytes, body_timeout=body_timeout, compresses=compresses)
         return Route(path, endpoint, methods=[method])
 
     def inference(path: str, handler: Handler) -> Route:

@@ -43,15 +43,23 @@ class Endpoint:
     max_body_bytes: the largest body, decompressed; a larger one is refused before it is held in memory.
     body_timeout: seconds until a body that comes in pieces must be complete.
     refusals: given the path's model, counts what is raised while the body is read.
+    compresses: whether answers may be compressed.
     """
 
     def __init__(
-        self, handler: Handler, *, max_body_bytes: int, body_timeout: float, refusals: Refusals = _uncounted
+        self,
+        handler: Handler,
+        *,
+        max_body_bytes: int,
+        body_timeout: float,
+        refusals: Refusals = _uncounted,
+        compresses: bool = True,
     ) -> None:
         self._handler = handler
         self._max_body_bytes = max_body_bytes
         self._body_timeout = body_timeout
         self._refusals = refusals
+        self._compresses = compresses
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
@@ -60,7 +68,7 @@ class Endpoint:
                 body = await self._body(headers, receive)
             with CancelledByHangUp(receive):
                 response = await self._handler(Call(scope["path_params"], body, headers))
-                if "accept-encoding" in headers:
+                if self._compresses and "accept-encoding" in headers:
                     await compress(response, headers["accept-encoding"])
         except HungUp:
             return

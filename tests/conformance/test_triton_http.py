@@ -136,6 +136,11 @@ def test_asynchronous_calls(client):
 async def test_the_aio_client(address):
     async with triton_aio.InferenceServerClient(address) as client:
         assert await client.is_model_ready("affine")
+        # It says that it accepts gzip, and unpacks no answers but inferences.
+        assert len(str(await client.get_model_repository_index())) > 1024
+        assert len(str(await client.get_inference_statistics())) > 1024
+        many = await client.infer("affine", [tensor(np.tile(X, (900, 1)), library=triton_aio)])
+        assert many.as_numpy("y").shape == (1800,)
         asked = [
             client.infer(
                 "affine",

@@ -111,3 +111,12 @@ async def test_answers_are_compressed_where_that_is_asked_for_and_pays(engine, c
         assert answer.headers["vary"] == "accept-encoding"
         if rows > 1:
             assert int(answer.headers["content-length"]) < 200
+
+
+async def test_of_the_open_inference_protocol_inferences_alone_are_compressed(client):
+    headers = {"accept-encoding": "gzip"}
+    inferred = await client.post(INFER, json={"inputs": [TENSOR]}, headers=headers)
+    assert inferred.headers["content-encoding"] == "gzip"
+    for path in ("/v2", "/v2/models/sum"):
+        answer = await client.get(path, headers=headers)
+        assert (answer.status_code, answer.headers.get("content-encoding")) == (200, None)
