@@ -118,7 +118,7 @@ class RemoteStore:
         needed, free = sum(info["size"] for info in files.values()), shutil.disk_usage(folder).free
         if needed > free:
             raise Unavailable(f"version {version} takes {needed} bytes; {free} are free where copies are kept")
-        _log.info("fetching version %d: %d files, %d bytes", version, len(files), needed)
+        _log.info("fetching %s/%d: %d files, %d bytes", self._url, version, len(files), needed)
         for name, info in files.items():
             local = folder / name
             local.parent.mkdir(parents=True, exist_ok=True)

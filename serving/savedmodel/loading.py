@@ -45,12 +45,14 @@ def load(
     calls: int = 0,
     tags: Sequence[str] = (tf.saved_model.SERVING,),
     gpu_memory_fraction: float = 0.0,
+    model: str = "",
 ) -> SavedModel:
     """Loads the graph with exactly these tags of a SavedModel directory, as saved_model.pb or saved_model.pbtxt.
 
     threads: processor threads for one operation; 0 for one per core.
     calls: operations that may run at once; 0 for as many as threads, and two at least.
     gpu_memory_fraction: what each graphics card's memory may be taken of; 0 takes what is needed, as it is needed.
+    model: what the log calls it.
     Raises FailedPrecondition where the directory holds no servable SavedModel.
     """
     config = tf.compat.v1.ConfigProto(
@@ -67,7 +69,7 @@ def load(
         without_jit(loader.get_meta_graph_def_from_tags(tags))
         with session.graph.as_default():
             meta_graph = loader.load(session, tags)
-        return SavedModel(read_signatures(session, meta_graph), session)
+        return SavedModel(read_signatures(session, meta_graph, model), session)
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, tf.errors.OpError) as error:
         session.close()
         raise FailedPrecondition(f"cannot load this SavedModel: {_reason(error, path)}") from error

@@ -30,6 +30,7 @@ class Program:
     """Runs one signature. Shapes that `compile` has prepared run compiled, all others run op by op.
 
     defaults: values for inputs that a request leaves out.
+    model: what the log calls the model.
     Thread-safe: calls may overlap with each other and with `compile`.
     """
 
@@ -40,9 +41,11 @@ class Program:
         feeds: Mapping[str, tf.Tensor],
         fetches: Mapping[str, tf.Tensor],
         defaults: Arrays = MappingProxyType({}),
+        model: str = "",
     ) -> None:
         self.signature = signature
         self.defaults = defaults
+        self.called = f"{model}, signature {signature.name}".removeprefix(", ")
         self._session = session
         sources = {tensor.ref(): name for name, tensor in feeds.items()}
         self._names = tuple(signature.inputs)
@@ -105,15 +108,15 @@ class Program:
                     self._compiled = self._build()
                 answers = with_low_priority(self._compiled, *arguments)
             except Unsplittable as reason:
-                _log.info("signature %s is served uncompiled: %s", self.signature.name, reason)
+                _log.info("%s is served uncompiled: %s", self.called, reason)
                 self._compilable = False
             except tf.errors.OpError as error:
                 if not self._learn(error):
-                    _log.info("signature %s is served uncompiled: %s", self.signature.name, _summary(error))
+                    _log.info("%s is served uncompiled: %s", self.called, _summary(error))
                     self._compilable = False
             else:
                 if not self._agrees(arguments, answers):
-                    _log.warning("signature %s: compiled and plain answers differ", self.signature.name)
+                    _log.warning("%s is served uncompiled: its answers would differ", self.called)
                     self._compilable = False
                     break
                 shapes = tuple(array.shape for array in arguments)

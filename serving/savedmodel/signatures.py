@@ -28,7 +28,9 @@ class Signatures:
     definitions: Mapping[str, bytes]
 
 
-def read_signatures(session: tf.compat.v1.Session, meta_graph: meta_graph_pb2.MetaGraphDef) -> Signatures:
+def read_signatures(
+    session: tf.compat.v1.Session, meta_graph: meta_graph_pb2.MetaGraphDef, model: str = ""
+) -> Signatures:
     """Makes a program of each signature whose tensors have a form in the protocols; no other is an error here."""
     programs: dict[str, Program] = {}
     refusals: dict[str, str] = {}
@@ -40,7 +42,7 @@ def read_signatures(session: tf.compat.v1.Session, meta_graph: meta_graph_pb2.Me
             refusals[name] = f"signature '{name}' cannot be served: {problem}"
             continue
         try:
-            programs[name] = _program(session, name, definition)
+            programs[name] = _program(session, name, definition, model)
         except (KeyError, ValueError, TypeError, tf.errors.OpError) as error:
             refusals[name] = f"signature '{name}' cannot be served: {str(error)[:200]}"
     return Signatures(MappingProxyType(programs), MappingProxyType(refusals), MappingProxyType(definitions))
@@ -60,7 +62,7 @@ def _problems(name: str, definition: meta_graph_pb2.SignatureDef) -> Iterator[st
                 yield f"its {side} '{key}' is of type {_type_name(info)}, which requests cannot carry"
 
 
-def _program(session: tf.compat.v1.Session, name: str, definition: meta_graph_pb2.SignatureDef) -> Program:
+def _program(session: tf.compat.v1.Session, name: str, definition: meta_graph_pb2.SignatureDef, model: str) -> Program:
     def tensor(info: meta_graph_pb2.TensorInfo) -> tf.Tensor:
         return session.graph.get_tensor_by_name(info.name)
 
@@ -82,6 +84,7 @@ def _program(session: tf.compat.v1.Session, name: str, definition: meta_graph_pb
         {key: tensor(definition.inputs[key]) for key in signature.inputs},
         {key: tensor(definition.outputs[key]) for key in signature.outputs},
         defaults,
+        model,
     )
 
 

@@ -104,7 +104,7 @@ class Batcher:
 
     run: answers a padded batch; every output has the batch on axis 0. It is called in `executor`. Where an output has
     not, requests are no longer merged, padded or cut: each runs alone and whole from then on.
-    observe: called in the event loop with each batch's report.
+    observe: called in the event loop with each batch's report. name: what the log calls the function.
     """
 
     def __init__(
@@ -114,7 +114,9 @@ class Batcher:
         executor: Executor,
         *,
         observe: Callable[[BatchReport], None] = lambda report: None,
+        name: str = "",
     ) -> None:
+        self._name = name
         self._run = run
         self._policy = policy
         self._executor = executor
@@ -142,7 +144,7 @@ class Batcher:
         try:
             return await self._submit(inputs, deadline)
         except _NotByRows as error:
-            _log.warning("requests run alone from now on: %s", error.message)
+            _log.warning("%s: requests run alone from now on: %s", self._name, error.message)
         return await self._submit(inputs, deadline)
 
     async def _submit(self, inputs: Arrays, deadline: float) -> Arrays:

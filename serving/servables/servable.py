@@ -148,6 +148,7 @@ def load_servable(
         calls=options.calls,
         tags=options.tags,
         gpu_memory_fraction=options.gpu_memory_fraction,
+        model=f"version {version} of {name}",
     )
     executor = ThreadPoolExecutor(1, thread_name_prefix=f"{name}-{version}")
     try:

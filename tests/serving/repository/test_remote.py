@@ -42,13 +42,15 @@ def store(tmp_path):
     return RemoteStore("memory://m", tmp_path / "cache", QUICK)
 
 
-def test_a_model_in_a_bucket_is_fetched_and_answers(s3, tmp_path):
+def test_a_model_in_a_bucket_is_fetched_and_answers(s3, tmp_path, caplog):
     for version in (1, 2):
         upload(s3, save(Affine(float(version)), tmp_path / str(version)), f"zoo/affine/{version}")
     s3.put_object(Bucket="models", Key="zoo/affine/2/", Body=b"")  # a folder's mark, as consoles make it
     remote = open_store("s3://models/zoo/affine", tmp_path / "cache")
     assert remote.versions().keys() == {1, 2}
-    path = remote.fetch(2)
+    with caplog.at_level("INFO", "serving"):
+        path = remote.fetch(2)
+    assert "fetching s3://models/zoo/affine/2: " in caplog.text
     assert contents(path) == contents(tmp_path / "2")
     servable = load_servable("affine", 2, path, LoadOptions(threads=1, compile=False))
     assert servable._functions["serving_default"].program({"x": np.ones((1, 3), "f")})["y"] == [8.0]

@@ -184,18 +184,19 @@ async def test_a_foreign_exception_becomes_internal_without_its_words(executor):
         await Batcher(run, BatchPolicy(), executor).submit({"x": np.ones((1, 1))}, soon())
 
 
-async def test_an_output_without_the_batch_lets_every_request_run_alone_and_whole(executor):
+async def test_an_output_without_the_batch_lets_every_request_run_alone_and_whole(executor, caplog):
     sizes = []
 
     def run(inputs):
         sizes.append(len(inputs["x"]))
         return {"y": inputs["x"].sum()}
 
-    batcher = Batcher(run, BatchPolicy(max_batch_size=4, allowed_batch_sizes=(4,)), executor)
+    batcher = Batcher(run, BatchPolicy(max_batch_size=4, allowed_batch_sizes=(4,)), executor, name="sum")
     deadline = time.monotonic() + 10
     requests = [{"x": np.full(rows, 1.0)} for rows in (2, 1, 6, 0)]
     answers = await asyncio.gather(*[batcher.submit(request, deadline) for request in requests])
     assert [float(answer["y"]) for answer in answers] == [2.0, 1.0, 6.0, 0.0]
+    assert "sum: requests run alone from now on: " in caplog.text
     sizes.clear()
     assert (await batcher.submit(requests[2], deadline))["y"] == 6.0
     assert sizes == [6]

@@ -194,6 +194,22 @@ async def test_what_a_graph_would_compute_may_be_fed_in_any_shape(tmp_path, load
         await alone.infer("regress_x_to_y", {"inputs": np.array([[b""]], object)}, time.monotonic() + 30)
 
 
+def test_the_log_says_which_model_is_served_uncompiled(tmp_path, loaded, caplog):
+    class Counter(tf.Module):
+        def __init__(self):
+            super().__init__()
+            self.calls = tf.Variable(0.0)
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+        def serve(self, x):
+            return {"y": x + self.calls.assign_add(1.0)}
+
+    save(Counter(), tmp_path / "1")
+    with caplog.at_level("INFO", "serving"):
+        assert not loaded()._functions["serving_default"].program.compile({"x": np.zeros(1, "f")})
+    assert "version 1 of m, signature serving_default is served uncompiled: the graph has a" in caplog.text
+
+
 def test_shapes_that_a_graph_would_not_compute_are_not_compiled(tmp_path, loaded):
     save_half_plus_two(tmp_path / "1")
     program = loaded()._functions["serving_default"].program
