@@ -12,6 +12,7 @@ from serving.engine import Engine, InferRequest, InferResult
 from serving.errors import InvalidInput
 from serving.grpc.calls import Counted, Methods
 from serving.grpc.oip_tensors import decode_inputs, encode, has_typed_field
+from serving.grpc.parameters import plain
 from serving.grpc.triton import TritonExtensions
 from serving.offload import LARGE_BYTES, sized
 from serving.oip.classification import top_classes
@@ -77,7 +78,7 @@ class InferenceService:
 
     async def model_infer(self, request: Any, deadline: float | None) -> Any:
         with self._engine.refusals(request.model_name):
-            options = read_options({name: _plain(value) for name, value in request.parameters.items()})
+            options = read_options(plain(request.parameters))
             for tensor in (*request.inputs, *request.outputs):
                 _refuse_shared_memory(tensor)
             classes = {output.name: _classes(output) for output in request.outputs}
@@ -125,18 +126,11 @@ async def _decoded(request: Any, *, in_turn: bool) -> dict[str, np.ndarray]:
     return await sized(nbytes, decode_inputs, request.inputs, request.raw_input_contents)
 
 
-def _plain(parameter: Any) -> bool | int | float | str | None:
-    """An InferParameter's value; None where it has none."""
-    kind = parameter.WhichOneof("parameter_choice")
-    value: bool | int | float | str | None = getattr(parameter, kind) if kind is not None else None
-    return value
-
-
 def _classes(output: Any) -> int:
     """How many classes an output is asked for; 0 for the output itself."""
     if "classification" not in output.parameters:
         return 0
-    count = _plain(output.parameters["classification"])
+    count = plain(output.parameters)["classification"]
     if type(count) is not int or count < 0:
         raise InvalidInput("invalid value type for 'classification' parameter, expected an integer of 0 or more")
     return count

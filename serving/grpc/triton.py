@@ -5,7 +5,7 @@ Source: Triton's docs/protocol/ and grpc_service.proto.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from google.protobuf import json_format
@@ -17,6 +17,7 @@ from serving.engine import Engine
 from serving.entry import entered
 from serving.errors import ServingError, Unimplemented
 from serving.grpc.calls import Methods
+from serving.grpc.parameters import plain
 from serving.grpc.streaming import answered_in_order
 from serving.oip.configuration import model_config
 from serving.oip.counts import model_stats
@@ -102,21 +103,14 @@ class TritonExtensions:
         )
 
     async def repository_model_load(self, request: Any, deadline: float | None) -> Any:
-        parameters = _plain(request.parameters)
+        parameters = plain(request.parameters)
         await self._repository.load(request.model_name, parameters, deadline, request.repository_name)
         return service_pb2.RepositoryModelLoadResponse()
 
     async def repository_model_unload(self, request: Any, deadline: float | None) -> Any:
-        parameters = _plain(request.parameters)
+        parameters = plain(request.parameters)
         await self._repository.unload(request.model_name, parameters, deadline, request.repository_name)
         return service_pb2.RepositoryModelUnloadResponse()
-
-
-def _plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: getattr(parameter, kind) if (kind := parameter.WhichOneof("parameter_choice")) is not None else None
-        for name, parameter in parameters.items()
-    }
 
 
 def _refusals() -> Methods:
