@@ -3,6 +3,7 @@
     ServingError
     ├── InvalidInput          the request can never succeed as it is
     ├── NotFound              no such model, version, label or signature
+    │   └── UnknownServable   no such model or version
     ├── FailedPrecondition    it exists, but not in a state to do this
     ├── Overloaded            the queue is full; try again later
     ├── DeadlineExceeded      its time ran out before an answer was ready
@@ -56,6 +57,10 @@ class NotFound(ServingError):
     """No such model, version, label or signature."""
 
     code = Code.NOT_FOUND
+
+
+class UnknownServable(NotFound):
+    """No such model, or no such version of it."""
 
 
 class FailedPrecondition(ServingError):

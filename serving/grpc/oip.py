@@ -17,6 +17,7 @@ from serving.grpc.triton import TritonExtensions
 from serving.offload import LARGE_BYTES, sized
 from serving.oip.classification import top_classes
 from serving.oip.parameters import read_options
+from serving.oip.wording import in_tritons_words
 from serving.signature import TensorSpec
 
 SERVICE = service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
@@ -32,15 +33,15 @@ class InferenceService:
         self._control = control
         self._ready = ready
         self._extensions = TritonExtensions(
-            engine, control, infer=self.model_infer, allow_model_control=allow_model_control
+            engine, control, infer=in_tritons_words(self.model_infer), allow_model_control=allow_model_control
         )
         self.methods: Methods = {
             "ServerLive": self.server_live,
             "ServerReady": self.server_ready,
             "ModelReady": self.model_ready,
             "ServerMetadata": self.server_metadata,
-            "ModelMetadata": self.model_metadata,
-            "ModelInfer": Counted(self.model_infer, engine.refusals),
+            "ModelMetadata": in_tritons_words(self.model_metadata),
+            "ModelInfer": Counted(in_tritons_words(self.model_infer), engine.refusals),
             **self._extensions.methods,
         }
 

@@ -22,6 +22,7 @@ from serving.grpc.streaming import answered_in_order
 from serving.oip.configuration import model_config
 from serving.oip.counts import model_stats
 from serving.oip.repository import ModelRepository
+from serving.oip.wording import in_tritons_words
 
 _FINAL = "triton_final_response"
 _REFUSED = {
@@ -54,8 +55,8 @@ class TritonExtensions:
         self._closing = asyncio.Event()
         self.methods: Methods = {
             "ModelStreamInfer": self.model_stream_infer,
-            "ModelConfig": self.model_config,
-            "ModelStatistics": self.model_statistics,
+            "ModelConfig": in_tritons_words(self.model_config),
+            "ModelStatistics": in_tritons_words(self.model_statistics),
             "RepositoryIndex": self.repository_index,
             "RepositoryModelLoad": self.repository_model_load,
             "RepositoryModelUnload": self.repository_model_unload,

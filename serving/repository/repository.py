@@ -10,7 +10,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from serving.errors import Code, DeadlineExceeded, FailedPrecondition, InvalidInput, NotFound, NotLoaded, Unavailable
+from serving.errors import (
+    Code,
+    DeadlineExceeded,
+    FailedPrecondition,
+    InvalidInput,
+    NotFound,
+    NotLoaded,
+    Unavailable,
+    UnknownServable,
+)
 from serving.repository.labels import Labels
 from serving.repository.loading import DEFAULT_POLICY, NO_EVENTS, Loading, LoadPolicy, RepositoryEvents, at_once
 from serving.repository.model import Model
@@ -123,7 +132,7 @@ class Repository:
         if servable is None:
             failure = model.failure(version) if model is not None else None
             why = f" (version {failure.version} failed to load: {failure.message})" if failure is not None else ""
-            raise NotFound(f"Servable not found for request: {_asked(name, version)}{why}")
+            raise UnknownServable(f"Servable not found for request: {_asked(name, version)}{why}")
         return servable
 
     def statuses(self, name: str, version: int | None = None) -> Sequence[VersionStatus]:

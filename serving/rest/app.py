@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 from serving.control import Control
 from serving.engine import Engine
 from serving.limits import MAX_MESSAGE_BYTES, REQUEST_TIMEOUT_SECONDS
+from serving.oip.wording import in_tritons_words
 from serving.rest.endpoint import Endpoint, Handler
 from serving.rest.errors import routing_error
 from serving.rest.oip import OpenInference
@@ -85,11 +86,11 @@ def build_app(
     routes.append(route("/v2/models/stats", "GET", triton.statistics))
     for which in ("", _VERSION):
         routes += [
-            inference(f"{_V2}{which}/infer", v2.infer),
+            inference(f"{_V2}{which}/infer", in_tritons_words(v2.infer)),
             route(f"{_V2}{which}/ready", "GET", v2.model_ready),
-            route(f"{_V2}{which}", "GET", v2.model_metadata),
-            route(f"{_V2}{which}/config", "GET", triton.config),
-            route(f"{_V2}{which}/stats", "GET", triton.statistics),
+            route(f"{_V2}{which}", "GET", in_tritons_words(v2.model_metadata)),
+            route(f"{_V2}{which}/config", "GET", in_tritons_words(triton.config)),
+            route(f"{_V2}{which}/stats", "GET", in_tritons_words(triton.statistics)),
         ]
     routes += [
         route("/v2/health/live", "GET", v2.live),

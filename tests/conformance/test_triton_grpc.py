@@ -257,3 +257,10 @@ def test_what_is_refused(client, call, status):
     if status == "FAILED_PRECONDITION":
         assert "--allow_model_control" in caught.value.message()
         assert client.is_model_ready("affine")
+
+
+def test_an_unknown_model_is_refused_in_the_words_that_clients_look_for(client) -> None:
+    for ask in (client.get_model_metadata, client.get_model_config, client.get_inference_statistics):
+        with pytest.raises(InferenceServerException, match=r"Request for unknown model: .*nothing") as refused:
+            ask("nothing")
+        assert refused.value.status() == "StatusCode.NOT_FOUND"
