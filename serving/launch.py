@@ -105,12 +105,21 @@ def _shared_directory(parent: Path) -> Iterator[Path]:
             continue
         with contextlib.suppress(OSError), lock.open() as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(lock.parent, ignore_errors=True)
+            _remove(lock.parent)
     made = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
     with contextlib.ExitStack() as undo:
-        undo.callback(shutil.rmtree, made, ignore_errors=True)
+        undo.callback(_remove, made)
         # Locked before it has the name that others look for.
         unnamed = made / f"{_LOCK}.new"
         fcntl.flock(undo.enter_context(unnamed.open("w")), fcntl.LOCK_EX)
         os.rename(unnamed, made / _LOCK)
         yield made
+
+
+def _remove(directory: Path) -> None:
+    """The lock goes last: where a worker that still ends writes once more, the next start finds what that left."""
+    for entry in directory.iterdir():
+        if entry.name != _LOCK:
+            shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink(missing_ok=True)
+    if all(entry.name == _LOCK for entry in directory.iterdir()):
+        shutil.rmtree(directory, ignore_errors=True)

@@ -1,4 +1,5 @@
 import contextlib
+import shutil
 import socket
 import tempfile
 from pathlib import Path
@@ -85,6 +86,26 @@ def test_workers_that_come_later_find_what_the_config_file_said_at_the_start(tmp
         orders = OrderBook(Path(launched.environment["SEQSERVE_RUN_DIRECTORY"])).read()
         assert orders.config == orders.file
         assert parse(orders.config or "") == (ModelConfig("m", str(tmp_path)),)
+
+
+def test_what_a_worker_writes_at_the_very_end_goes_with_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    settings = Settings(host="127.0.0.1", models=tmp_path, port=0, rest_api_port=0)
+    launched = launch.prepare(settings, None, [])
+    remove, metrics = shutil.rmtree, Path(launched.environment["SEQSERVE_METRICS_DIRECTORY"])
+
+    def remove_and_write(path: Path, **options: bool) -> None:
+        remove(path, **options)
+        metrics.mkdir(parents=True, exist_ok=True)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", remove_and_write)
+        launched.kept.close()
+    assert metrics.is_dir()
+    launch.prepare(settings, None, []).kept.close()
+    assert not list(tmp_path.glob("seqserve-*"))
 
 
 def _with_defaults(**defaults: int | str | Path) -> Settings:
