@@ -4,6 +4,7 @@ A method takes the parsed request and its deadline (on the clock of time.monoton
 returns the response, or raises a ServingError. Message classes come from the service's own descriptor.
 """
 
+import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -18,6 +19,7 @@ from google.protobuf.message import DecodeError, Message
 
 from serving.entry import entered
 from serving.errors import InvalidInput, ServingError
+from serving.grpc.gate import Gate
 
 Unary = Callable[[Any, float | None], Awaitable[Message]]
 Streaming = Callable[[Any, float | None], AsyncIterator[Message]]
@@ -43,13 +45,17 @@ class Counted:
 Methods = Mapping[str, Unary | Streaming | Bidirectional | Counted]
 
 
-def service_handler(service: str, methods: Methods) -> grpc.GenericRpcHandler:
-    """One service, by its full protobuf name; the methods it declares and we lack answer UNIMPLEMENTED."""
+def service_handler(service: str, methods: Methods, gate: Gate | None = None) -> grpc.GenericRpcHandler:
+    """One service, by its full protobuf name; the methods it declares and we lack answer UNIMPLEMENTED.
+
+    gate: bounds how many calls are worked on at once; None lets all in.
+    """
+    passed: Callable[[], AbstractContextManager[None]] = nullcontext if gate is None else gate.passed
     descriptor = descriptor_pool.Default().FindServiceByName(service)
     return grpc.method_handlers_generic_handler(
         service,
         {
-            declared.name: _handler(declared, methods[declared.name])
+            declared.name: _handler(declared, methods[declared.name], passed)
             if declared.name in methods
             else _unimplemented(declared, sorted(methods))
             for declared in descriptor.methods
@@ -57,7 +63,9 @@ def service_handler(service: str, methods: Methods) -> grpc.GenericRpcHandler:
     )
 
 
-def _handler(declared: MethodDescriptor, method: Any) -> "grpc.RpcMethodHandler[Any, Any]":
+def _handler(
+    declared: MethodDescriptor, method: Any, passed: Callable[[], AbstractContextManager[None]]
+) -> "grpc.RpcMethodHandler[Any, Any]":
     request_class = message_factory.GetMessageClass(declared.input_type)
     refusals: Callable[[], AbstractContextManager[None]] = nullcontext
     if isinstance(method, Counted):
@@ -65,8 +73,9 @@ def _handler(declared: MethodDescriptor, method: Any) -> "grpc.RpcMethodHandler[
 
     async def unary(payload: bytes, context: Context) -> bytes:
         try:
-            with entered(declared.name, "GRPC"):
+            with entered(declared.name, "GRPC"), contextlib.ExitStack() as inside:
                 with refusals():
+                    inside.enter_context(passed())
                     request = _parse(request_class, payload)
                 response = await method(request, _deadline(context))
                 answer: bytes = response.SerializeToString()
@@ -78,8 +87,9 @@ def _handler(declared: MethodDescriptor, method: Any) -> "grpc.RpcMethodHandler[
 
     async def streaming(payload: bytes, context: Context) -> AsyncIterator[bytes]:
         try:
-            async for response in method(_parse(request_class, payload), _deadline(context)):
-                yield response.SerializeToString()
+            with passed():
+                async for response in method(_parse(request_class, payload), _deadline(context)):
+                    yield response.SerializeToString()
         except Exception as error:
             failure = error
         else:
@@ -89,9 +99,10 @@ def _handler(declared: MethodDescriptor, method: Any) -> "grpc.RpcMethodHandler[
     async def bidirectional(payloads: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
         requests = (_parse(request_class, payload) async for payload in payloads)
         try:
-            async with aclosing(method(requests, _deadline(context))) as responses:
-                async for response in responses:
-                    yield response.SerializeToString()
+            with passed():
+                async with aclosing(method(requests, _deadline(context))) as responses:
+                    async for response in responses:
+                        yield response.SerializeToString()
         except Exception as error:
             failure = error
         else:

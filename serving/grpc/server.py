@@ -9,8 +9,15 @@ from serving.control import Control
 from serving.engine import Engine
 from serving.grpc import health, model_service, oip, tfserving
 from serving.grpc.calls import Methods, service_handler
+from serving.grpc.gate import Gate
 from serving.limits import MAX_CONCURRENT_REQUESTS, MAX_MESSAGE_BYTES
 from serving.tfserving.config_files import TlsConfig
+
+# Beyond so many times the requests that are worked on, gRPC itself refuses before it reads them. Its callers may then
+# get CANCELLED, for its answer comes while they still send.
+_HARD_LIMIT = 2
+# What health and reflection may hold beside them.
+_PROBES = 64
 
 
 class Server:
@@ -18,7 +25,7 @@ class Server:
 
     addresses: as gRPC takes them, "host:port" or "unix:path"; port 0 picks a free one.
     max_message_bytes: the largest request; a larger one is answered RESOURCE_EXHAUSTED by gRPC itself.
-    max_concurrent_requests: how many may be in memory, watches of health included; more are answered likewise.
+    max_concurrent_requests: how many are worked on at once, a stream counting as one; more are answered likewise.
     reuse_port: share the port with other processes (SO_REUSEPORT); the kernel spreads connections.
     tls: the credentials that every address has; None for plain connections.
     channel_arguments: gRPC's own, which win over those made here.
@@ -75,8 +82,16 @@ class Server:
         self._health = health.Health(self.ready, services)
         services[health.SERVICE] = self._health.methods
         # grpc.aio binds to the running loop when constructed, so not before here.
-        self._server = grpc.aio.server(options=self._options, maximum_concurrent_rpcs=self._max_concurrent_requests)
-        self._server.add_generic_rpc_handlers([service_handler(name, methods) for name, methods in services.items()])
+        self._server = grpc.aio.server(
+            options=self._options, maximum_concurrent_rpcs=_HARD_LIMIT * self._max_concurrent_requests + _PROBES
+        )
+        gate = Gate(self._max_concurrent_requests)
+        self._server.add_generic_rpc_handlers(
+            [
+                service_handler(name, methods, gate if name != health.SERVICE else None)
+                for name, methods in services.items()
+            ]
+        )
         reflection.enable_server_reflection((*services, reflection.SERVICE_NAME), self._server)
         ports = [self._listen(address) for address in self._addresses]
         await self._server.start()

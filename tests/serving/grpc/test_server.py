@@ -238,8 +238,11 @@ async def test_requests_over_the_limit_are_refused_and_later_ones_answered(engin
         engine.delay = 0.5
         first = asyncio.ensure_future(stub.Predict(request()))
         await engine.begun()
-        code, _ = await status_of(stub.Predict(request()))
+        code, details = await status_of(stub.Predict(request()))
         assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert details == "expected at most 1 requests at once; received: one more"
+        health = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+        assert health.status == health_pb2.HealthCheckResponse.SERVING
         assert (await first).outputs["sum"].float_val == [3]
         assert (await stub.Predict(request())).outputs["sum"].float_val == [3]
     await server.drain(0)
