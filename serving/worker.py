@@ -9,6 +9,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from serving.control import Control
 from serving.engine import Engine
@@ -17,6 +18,7 @@ from serving.metrics import forget_dead_workers, process_metrics
 from serving.peers import Peers
 from serving.peers.agreement import Agreement
 from serving.peers.orders import OrderBook
+from serving.peers.turns import Turns
 from serving.repository import Repository, RepositoryEvents
 from serving.repository.config_file import ConfigFile
 from serving.repository.model_config import ModelConfig, parse
@@ -58,6 +60,7 @@ class Worker:
             grace_seconds=settings.grace_period_seconds,
             policy=policy_of(settings),
             agree=self._agreement.instant,
+            turn=nullcontext if settings.run_directory is None else Turns(settings.run_directory).one,
             cache=settings.model_cache_directory,
             events=RepositoryEvents(self._metrics.loaded, self._metrics.unloaded, self._metrics.load_failed),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,6 +70,7 @@ class Loading:
 
     load: makes a servable of (name, version, directory); blocks.
     agree: when a loaded version shall serve, on the clock of time.monotonic(); others may have to load it first.
+    turn: entered while a version loads beside one that serves; others may load theirs first.
     """
 
     load: Callable[[str, int, Path], Servable]
@@ -76,6 +78,7 @@ class Loading:
     events: RepositoryEvents = NO_EVENTS
     agree: Callable[[str, int], Awaitable[float]] = at_once
     grace_seconds: float = 30.0
+    turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
     slots: Slots = field(init=False)
 
     def __post_init__(self) -> None:

@@ -349,18 +349,19 @@ class Model:
                 load.needs_room = True
                 self._reconcile()
                 await self.vacated()
-            with short_turns:
-                servable = await in_thread(
-                    shared.load, name, version, path, name=f"load-{name}-{version}", discard=_close_unused
-                )
-                try:
-                    if self._first_round or not self._loaded:
-                        servable.compile_in(self._compiler)
-                    else:  # traffic must find the new version as fast as the old one
-                        await servable.compiled(self._compiler)
-                except BaseException:
-                    await servable.close(0)
-                    raise
+            async with shared.turn() if self._loaded else contextlib.nullcontext():
+                with short_turns:
+                    servable = await in_thread(
+                        shared.load, name, version, path, name=f"load-{name}-{version}", discard=_close_unused
+                    )
+                    try:
+                        if self._first_round or not self._loaded:
+                            servable.compile_in(self._compiler)
+                        else:  # traffic must find the new version as fast as the old one
+                            await servable.compiled(self._compiler)
+                    except BaseException:
+                        await servable.close(0)
+                        raise
         try:
             return servable, await shared.agree(name, version)
         except BaseException:

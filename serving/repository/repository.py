@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,7 @@ class Repository:
     load: makes a servable of (name, version, directory); blocks; runs in a thread.
     poll_seconds: time between looks at the directories; 0 for only one look.
     agree: when a loaded (name, version) shall serve, on the clock of time.monotonic().
+    turn: entered while a version loads beside one that serves.
     cache: where copies of remote versions go.
     """
 
@@ -60,6 +62,7 @@ class Repository:
         policy: LoadPolicy = DEFAULT_POLICY,
         events: RepositoryEvents = NO_EVENTS,
         agree: Callable[[str, int], Awaitable[float]] = at_once,
+        turn: Callable[[], AbstractAsyncContextManager[None]] = contextlib.nullcontext,
         cache: Path | None = None,
     ) -> None:
         if isinstance(source, Mapping):
@@ -68,7 +71,7 @@ class Repository:
         self._given = () if isinstance(source, Path) else tuple(source)
         self._labels = Labels(self._given)
         self._poll_seconds = poll_seconds
-        self._loading = Loading(load, policy, events, agree, grace_seconds)
+        self._loading = Loading(load, policy, events, agree, grace_seconds, turn)
         self._cache = cache
         self._models: dict[str, Model] = {}
         self._started = asyncio.Event()
