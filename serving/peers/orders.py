@@ -4,18 +4,14 @@ The orders lie in the directory that the workers of a server share, and go with 
 started anew serves what its settings say.
 """
 
-import asyncio
 import contextlib
-import fcntl
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
 from serving.errors import Unavailable
-
-_POLL_SECONDS = 0.02
+from serving.peers.locks import locked
 
 
 class Orders(BaseModel):
@@ -57,13 +53,7 @@ class OrderBook:
 
         deadline: on the clock of time.monotonic(). Raises Unavailable where others took too long.
         """
-        with self._lock.open("wb") as lock:
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() >= deadline:
-                        raise Unavailable("another order to the server is still being carried out") from None
-                    await asyncio.sleep(_POLL_SECONDS)
+        async with locked(self._lock, deadline) as held:
+            if not held:
+                raise Unavailable("another order to the server is still being carried out")
             yield
