@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from training.datasets import prepared
 from training.runlog import Progress, RunLog
 
 Collate = Callable[[np.ndarray, np.random.Generator], tuple[Any, Any]]
@@ -123,9 +124,14 @@ class Batches(keras.utils.PyDataset):
 
 
 def fingerprint(path: Path | None, *patterns: str) -> str:
-    """Tell data apart by the names and sizes of a file, or of those files in a folder that match the patterns."""
+    """Tell data apart by the names and sizes of a file, or of those files in a folder that match the patterns.
+
+    Of a prepared dataset, which `path` may name, it is the files of records.
+    """
     if path is None:
         return "generated"
+    if version := prepared.locate(path):
+        path, patterns = version, ("*.tfrecord*",)
     files = [path] if path.is_file() else sorted({file for pattern in patterns for file in path.glob(pattern)})
     facts = [(str(file.relative_to(path)) if file != path else file.name, file.stat().st_size) for file in files]
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.datasets.clip_store import FRAMES, SIDE, Clips, Frames, make_clips
-from training.datasets.clips import decode_picture
+from training.datasets.decoding import decode_picture
 from training.datasets.sensor import sensor
 from training.datasets.textures import Picture, Rng, texture
 

@@ -4,12 +4,13 @@ import hashlib
 import json
 import multiprocessing
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,15 @@ SIDE = 112
 
 Frames = NDArray[np.uint8]  # [frames, height, width, 3], RGB
 Source = TypeVar("Source")
+Item = TypeVar("Item", covariant=True)
+
+
+class Sources(Protocol[Item]):
+    """What clips are made of, each with its label: a list, or a stream that knows its length."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[tuple[Item, int]]: ...
 
 
 class ClipError(ValueError):
@@ -44,7 +54,7 @@ class Clips:
 
 def make_clips(
     make: Callable[[Source], Frames],
-    sources: Sequence[tuple[Source, int]],
+    sources: Sources[Source],
     classes: Sequence[str],
     *,
     store: Path,
@@ -73,8 +83,7 @@ def make_clips(
     labels: list[int] = []
     broken: list[str] = []
     try:
-        outcomes = _run(make, [source for source, _ in sources], workers)
-        for outcome, (_, label) in zip(outcomes, sources, strict=True):
+        for outcome, label in _run(make, sources, workers):
             if isinstance(outcome, str):
                 broken.append(outcome)
             else:
@@ -89,15 +98,28 @@ def make_clips(
     return Clips(frames, np.array(labels, np.int32), tuple(classes), tuple(broken))
 
 
-def _run(make: Callable[[Source], Frames], sources: list[Source], workers: int) -> Iterator[Frames | str]:
-    """Give the clip, or the message that says why there is none, for each source in order."""
+def _run(
+    make: Callable[[Source], Frames], sources: Sources[Source], workers: int
+) -> Iterator[tuple[Frames | str, int]]:
+    """Give the clip, or the message that says why there is none, and the label for each source in order."""
     task = partial(_attempt, make)
     if workers < 2 or len(sources) < 2:
-        yield from map(task, sources)
+        yield from ((task(source), label) for source, label in sources)
         return
     # Spawned, not forked: TensorFlow's threads may be running by now, and a fork would copy their locks.
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(task, sources, chunksize=4)
+        waiting: deque[tuple[Future[Frames | str], int]] = deque()
+        for source, label in sources:
+            waiting.append((pool.submit(task, source), label))
+            if len(waiting) >= 4 * workers:  # no more than that in memory
+                yield _outcome(waiting)
+        while waiting:
+            yield _outcome(waiting)
+
+
+def _outcome(waiting: "deque[tuple[Future[Frames | str], int]]") -> tuple[Frames | str, int]:
+    future, label = waiting.popleft()
+    return future.result(), label
 
 
 def _attempt(make: Callable[[Source], Frames], source: Source) -> Frames | str:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from training.datasets import camera_motion
 from training.datasets.clip_store import Clips, Frames
-from training.datasets.clips import find_clips, load_clips
+from training.datasets.clips import describe, find_clips, load_clips
 
 GENERATED = {"train": 4000, "valid": 512, "test": 1000}
 
@@ -36,6 +36,7 @@ def load(
 ) -> Videos:
     """Load the clips below `folder`, or make those of camera motion; the frames are kept in the folder `cache`.
 
+    folder: may also name a prepared dataset, such as labelled_clips/fights.
     sizes: how many clips of camera motion to make for each split. Without a folder only these splits are made;
     with one, only the splits named here are decoded, where they are there.
     """
@@ -45,8 +46,8 @@ def load(
             for split, size in sizes.items()
         }
         return Videos(camera_motion.CLASSES, made, generated=True)
-    classes, files = find_clips(folder)
-    wanted = [split for split in files if split in sizes]
+    classes, splits = describe(folder)
+    wanted = [split for split in splits if split in sizes]
     read = {split: load_clips(folder, split, cache=cache, workers=workers) for split in wanted}
     return Videos(classes, read, generated=False)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from training.datasets import camera_motion
 from training.datasets.clip_store import Clips, Frames
-from training.datasets.clips import find_clips
+from training.datasets.clips import describe
 from training.scores import Accuracy, hits
 from training.video import data
 
@@ -31,7 +31,7 @@ def evaluate(
 ) -> None:
     """Print top-1 accuracy of an exported classifier, of all clips and of each class."""
     listed = (model / "assets" / "labels.txt").read_text(encoding="utf-8").splitlines()
-    classes = find_clips(folder)[0] if folder is not None and over is None else camera_motion.CLASSES
+    classes = describe(folder)[0] if folder is not None and over is None else camera_motion.CLASSES
     if listed != list(classes):
         raise ValueError(
             f"expected clips of the classes of {model}, {', '.join(listed)}. Received: {', '.join(classes)}"

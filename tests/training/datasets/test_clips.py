@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from training.datasets.clip_store import ClipError
-from training.datasets.clips import decode_clip, decode_picture, find_clips, load_clips, sample_indices
+from training.datasets.clips import find_clips, load_clips
+from training.datasets.decoding import decode_clip, decode_picture, sample_indices
 
 from ..clip_files import CODECS, write_clip, write_folder
 
