@@ -64,7 +64,7 @@ def compiled_outputs(
     host_ops: names of further op types to keep on the host (XLA names them when it refuses a graph).
     Raises Unsplittable where nothing is worth compiling or the graph's state forbids it.
     """
-    _refuse_effects(graph.as_graph_def(), [tensor.op.name for tensor in outputs])
+    refuse_effects(graph, outputs)
     flat = _flatten(graph, inputs, outputs)
     scratch = tf.Graph()
     with scratch.as_default():
@@ -98,8 +98,9 @@ def _flatten(graph: tf.Graph, inputs: Sequence[tf.Tensor], outputs: Sequence[tf.
     return _renamed(_pruned(optimised, [tensor.op.name for tensor in outputs]))
 
 
-def _refuse_effects(whole: graph_pb2.GraphDef, roots: Sequence[str]) -> None:
+def refuse_effects(graph: tf.Graph, outputs: Sequence[tf.Tensor]) -> None:
     """Raises Unsplittable where anything that the outputs wait for, in calls too, does more than compute."""
+    whole, roots = graph.as_graph_def(), [tensor.op.name for tensor in outputs]
     bodies = {function.signature.name: function.node_def for function in whole.library.function}
     waiting = [*_ancestors(whole, roots, control=True)]
     entered: set[str] = set()

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 
 from serving.errors import Internal, InvalidInput, ServingError
-from serving.savedmodel.partition import Unsplittable, compiled_outputs
+from serving.savedmodel.partition import Unsplittable, compiled_outputs, refuse_effects
 from serving.signature import Signature
 from serving.threads import with_low_priority
 
@@ -64,6 +64,7 @@ class Program:
             self._lenient = session._make_callable_from_options(options)
         self._compiled: _Callable | None = None
         self._compilable = True
+        self._has_run = False
         self._host_ops: set[str] = set()
         self._settled: set[Shapes] = set()  # compilation was tried
         self._ready: set[Shapes] = set()  # and paid
@@ -94,6 +95,17 @@ class Program:
 
     def _fit(self, inputs: Arrays) -> bool:
         return all(spec.fits(inputs[name].shape) for name, spec in self.signature.inputs.items())
+
+    def prepare(self, sample: Arrays) -> None:
+        """Runs the plain graph once, unless that would leave traces: a session's first run takes much longer."""
+        if self._has_run:
+            return
+        self._has_run = True
+        try:
+            refuse_effects(self._session.graph, self._fetches)
+            self._plain(*(sample[name] for name in self._names))
+        except (Unsplittable, tf.errors.OpError) as reason:
+            _log.info("%s meets its first request unprepared: %s", self.called, reason)
 
     def compile(self, sample: Arrays, *, only_if_faster: bool = True) -> bool:
         """Compiles for the shapes of `sample`, taking as long as it takes; True when they run compiled from now on.
@@ -146,6 +158,7 @@ class Program:
         if self._settled:
             return True  # one shape is enough to find a graph that XLA gets wrong
         try:
+            self._has_run = True
             expected = self._plain(*arguments)
         except tf.errors.OpError:
             return False

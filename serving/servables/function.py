@@ -151,10 +151,12 @@ class Function:
 
     def compile_in(self, compiler: Compiler, urgency: float | None = None) -> list["Future[None]"]:
         """Queues the shapes that are known beforehand; by default the smaller batches are the more urgent."""
-        if not self._compiles:
-            return []
-        self._compiler = compiler
-        for size in self._sizes or (1,):
+        sizes = self._sizes or (1,)
+        if self._compiles:
+            self._compiler = compiler
+        else:
+            sizes = sizes[:1]
+        for size in sizes:
             for sample in self._samples.of(size):
                 self._known.add(_shapes(sample))
                 job = partial(self._compile, sample)
@@ -170,8 +172,8 @@ class Function:
 
     def _compile(self, sample: Arrays) -> None:
         with self._compiling:
-            if not self._retired:
-                self.program.compile(sample)
+            if not self._retired and not (self._compiles and self.program.compile(sample)):
+                self.program.prepare(sample)
 
     def _discover(self, inputs: Arrays) -> None:
         shapes = _shapes(inputs)

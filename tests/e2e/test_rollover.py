@@ -1,8 +1,9 @@
 """A new version every second under steady traffic over 64 connections.
 
 Ten seconds with two workers here; SEQSERVE_TEST_ROLLOVER_SECONDS=60 runs a whole minute, with one worker and with two,
-and then the slowest hundredth of answers may take no more than twice as long as without new versions. On a busy
-machine, ten seconds say little about that. Most of the time goes into the start of the server, as people start it.
+under a light load and with connections that ask again as soon as they are answered. The slowest hundredth of answers to
+the latter may then take no more than twice as long as without new versions; of the light load it is printed only, as
+its answers take no longer than a turn of the processor. Most of the time goes into the start of the server.
 """
 
 import os
@@ -23,8 +24,9 @@ import tensorflow as tf
 from .servers import Server, serving
 
 SECONDS = int(os.environ.get("SEQSERVE_TEST_ROLLOVER_SECONDS", "10"))
-WORKERS = [1, 2] if SECONDS >= 60 else [2]
-CONNECTIONS, REQUESTS_A_SECOND, QUIET_SECONDS = 64, 300, max(5, SECONDS // 4)
+AT_ONCE = 0  # a rate: the next question follows each answer
+WORKERS, RATES = ([1, 2], [300, AT_ONCE]) if SECONDS >= 60 else ([2], [300])
+CONNECTIONS, QUIET_SECONDS = 64, max(5, SECONDS // 4)
 MARK = 12345.0
 
 
@@ -67,11 +69,11 @@ class Versions:
         copy.rename(self.base / "m" / str(self.newest))
 
 
-def asking(server: Server, seconds: float, file: Path) -> "subprocess.Popen[bytes]":
+def asking(server: Server, rate: int, seconds: float, file: Path) -> "subprocess.Popen[bytes]":
     script = Path(__file__).with_name("steady_traffic.py")
     body = '{"inputs": [[1, 2, 3]]}'
     address = server.rest.removeprefix("http://")
-    options = map(str, (CONNECTIONS, REQUESTS_A_SECOND, seconds, file))
+    options = map(str, (CONNECTIONS, rate, seconds, file))
     return subprocess.Popen([sys.executable, script, address, "/v1/models/m:predict", body, *options])
 
 
@@ -99,15 +101,16 @@ def outdated(given: list[Answer]) -> int:
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize("rate", RATES)
 @pytest.mark.parametrize("workers", WORKERS)
-def test_versions_change_under_load_without_a_failure(tmp_path: Path, workers: int) -> None:
+def test_versions_change_under_load_without_a_failure(tmp_path: Path, workers: int, rate: int) -> None:
     versions = Versions(tmp_path)
     versions.put()
     with serving(tmp_path, "--models", str(versions.base), "--workers", str(workers)) as server:
         server.wait_until_ready()
-        asking(server, 2, tmp_path / "first").wait(120)
-        asking(server, QUIET_SECONDS, tmp_path / "quiet").wait(120)
-        traffic = asking(server, SECONDS, tmp_path / "busy")
+        asking(server, rate, 2, tmp_path / "first").wait(120)
+        asking(server, rate, QUIET_SECONDS, tmp_path / "quiet").wait(120)
+        traffic = asking(server, rate, SECONDS, tmp_path / "busy")
         began = time.monotonic()
         while traffic.poll() is None:
             time.sleep(max(0.0, began + versions.newest - time.monotonic()))
@@ -115,11 +118,11 @@ def test_versions_change_under_load_without_a_failure(tmp_path: Path, workers: i
     quiet, busy = list(answers(tmp_path / "quiet")), list(answers(tmp_path / "busy"))
     seen = {answer.version for answer in busy}
     print(
-        f"{workers} workers, {len(busy)} answers from {len(seen)} versions; "
+        f"{workers} workers, {rate or 'all'} requests a second, {len(busy)} answers from {len(seen)} versions; "
         f"p99 {p99(quiet) * 1e3:.1f} ms quiet, {p99(busy) * 1e3:.1f} ms with a new version every second"
     )
     assert {answer.status for answer in busy} == {200}
     assert outdated(busy) == 0
     assert len(seen) > SECONDS // 3
-    if SECONDS >= 60:
+    if SECONDS >= 60 and rate == AT_ONCE:
         assert p99(busy) < 2 * p99(quiet)

@@ -8,6 +8,7 @@ import tensorflow as tf
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from serving.errors import FailedPrecondition, InvalidInput
+from serving.servables.compiler import Compiler
 from serving.servables.servable import LoadOptions, load_servable
 
 from ...conformance.zoo_tf1 import CLASSIFY, REGRESS, example, save_half_plus_two, save_legacy, save_sparse
@@ -215,3 +216,14 @@ def test_shapes_that_a_graph_would_not_compute_are_not_compiled(tmp_path, loaded
     program = loaded()._functions["serving_default"].program
     assert program.is_ready({"x": np.float32([1, 2, 5])})
     assert not program.is_ready({"x": np.float32([[1]])})
+
+
+async def test_a_version_has_run_before_it_replaces_another_even_uncompiled(tmp_path, loaded):
+    servable = loaded(save(Affine(), tmp_path / "1"))
+    compiler = Compiler()
+    try:
+        assert not any(function.program._has_run for function in servable._functions.values())
+        await servable.compiled(compiler)
+        assert all(function.program._has_run for function in servable._functions.values())
+    finally:
+        compiler.close()
