@@ -2,59 +2,87 @@
 
 import hashlib
 import json
+import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import keras
 import numpy as np
 
+from training.averaging import AverageInValidation
 from training.datasets import prepared
+from training.optimizers import optimizer
 from training.runlog import Progress, RunLog
 
 Collate = Callable[[np.ndarray, np.random.Generator], tuple[Any, Any]]
 """Makes (inputs, targets) of the examples at these indices; all randomness comes from the generator."""
 
 
+OptimizerName = Literal["adamw", "adam", "rmsprop", "nadam", "sgd"]
+StrategyName = Literal["none", "mirrored", "multi_worker"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class FitOptions:
     """How long, how fast and how carefully to fit, and the folder that keeps the run.
 
-    fixed: what else must not change between the parts of a run, by name: the command's other options, the data.
+    What each option means is in `training.options.HELP`. fixed: what else must not change between the parts of a run,
+    by name: the command's other options, the data.
     """
 
     run: Path
     epochs: int = 20
     batch_size: int = 64
+    optimizer: OptimizerName = "adamw"
     learning_rate: float = 1e-3
-    warm_up: float = 0.05  # share of all steps in which the rate rises to `learning_rate`
+    warm_up: float = 0.05
+    momentum: float = 0.9
     weight_decay: float = 1e-4
     clip_norm: float = 1.0
-    patience: int = 10  # epochs without a better validation score before stopping
+    average: float = 0.0
+    label_smoothing: float = 0.0
+    bptt: int = 0
+    patience: int = 10
     seed: int = 0
+    strategy: StrategyName = "none"
     resume: bool = False
+    export: bool = True
+    export_only: bool = False
     fixed: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "learning_rate", "clip_norm", "patience"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive. Received: {getattr(self, name)}")
-        if not 0 <= self.warm_up < 1:
-            raise ValueError(f"warm_up is a share of all steps, from 0 up to 1. Received: {self.warm_up}")
+        for name in ("warm_up", "momentum", "average", "label_smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 0 and below 1. Received: {getattr(self, name)}")
+        if self.bptt < 0:
+            raise ValueError(f"bptt must be a number of steps, or 0 for no truncation. Received: {self.bptt}")
+        for name, names in (("optimizer", OptimizerName), ("strategy", StrategyName)):
+            if getattr(self, name) not in get_args(names):
+                known = ", ".join(get_args(names))
+                raise ValueError(f"{name} must be one of {known}. Received: {getattr(self, name)!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class FitReport:
-    """What a fit came to: one row of figures an epoch, and which epoch was kept."""
+    """What a fit came to: one row of figures an epoch, and which epoch was kept.
+
+    facts: what a comparison of models wants to know: parameters, seconds an epoch (with its validation), seed and so
+    on, as JSON has them; a family exports them with its own.
+    """
 
     history: Sequence[Mapping[str, float]]
     best_epoch: int
     monitor: str
     seconds: float
     run: Path
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def best(self) -> Mapping[str, float]:
@@ -154,23 +182,6 @@ def in_float32(model: keras.Model, build: Callable[[], keras.Model]) -> keras.Mo
     return plain
 
 
-def optimizer(options: FitOptions, steps: int) -> keras.optimizers.Optimizer:
-    """AdamW under a cosine schedule over `steps` steps, the first share of which is a linear warm-up."""
-    warm_up = int(options.warm_up * steps)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=options.learning_rate / 100 if warm_up else options.learning_rate,
-        decay_steps=steps - warm_up,
-        alpha=0.01,
-        warmup_target=options.learning_rate if warm_up else None,
-        warmup_steps=warm_up,
-    )
-    made = keras.optimizers.AdamW(
-        learning_rate=schedule, weight_decay=options.weight_decay, global_clipnorm=options.clip_norm
-    )
-    made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return made
-
-
 def fit(
     model: keras.Model,
     train: Batches,
@@ -186,7 +197,8 @@ def fit(
     """Fit `model`, which ends with the weights of the epoch that did best on `valid`.
 
     `monitor` is a column of the log ("val_loss"), `mode` says whether "min" or "max" of it is best. With
-    `options.resume` a run that was killed continues after its last whole epoch, as if it had never stopped.
+    `options.resume` a run that was killed continues after its last whole epoch, as if it had never stopped; with
+    `options.export_only` nothing is fitted, and the model gets the best weights of the run in the folder.
     `compiled` asks for XLA: it compiles every batch shape anew, so it pays where all batches have one shape.
 
     Raises:
@@ -197,6 +209,8 @@ def fit(
     if mode not in ("min", "max"):
         raise ValueError(f'mode must be "min" or "max". Received: {mode!r}')
     began = time.monotonic()
+    if options.export_only:
+        return _recalled(RunLog(options, model, monitor=monitor, mode=mode))
     made = optimizer(options, options.epochs * len(train))
     compiled = compiled or keras.backend.backend() == "jax"
     model.compile(made, loss=loss, metrics=metrics, jit_compile=compiled)
@@ -204,7 +218,7 @@ def fit(
     model.optimizer.build(model.trainable_variables)
     log = RunLog(options, model, monitor=monitor, mode=mode)
     first = log.begin()
-    keeper = Progress(log, train)
+    callbacks = [AverageInValidation(), Progress(log, train)]
     if not log.finished:
         model.fit(
             train,
@@ -212,9 +226,34 @@ def fit(
             initial_epoch=first,
             epochs=options.epochs,
             shuffle=False,  # the batches come shuffled
-            callbacks=[keeper],
+            callbacks=callbacks,
             verbose=1 if sys.stdout.isatty() else 2,
         )
     log.finish()
-    seconds = time.monotonic() - began
-    return FitReport(history=log.history, best_epoch=log.best_epoch, monitor=monitor, seconds=seconds, run=options.run)
+    return _report(log, time.monotonic() - began)
+
+
+def _recalled(log: RunLog) -> FitReport:
+    log.recall()
+    log.finish()
+    return _report(log, 0.0)
+
+
+def _report(log: RunLog, seconds: float) -> FitReport:
+    facts = {
+        "parameters": log.model.count_params(),
+        "seconds_per_epoch": round(statistics.median(row["seconds"] for row in log.history), 1),
+        "epochs": len(log.history),
+        "best_epoch": log.best_epoch + 1,
+        "batch_size": log.options.batch_size,
+        "optimizer": log.options.optimizer,
+        "seed": log.options.seed,
+    }
+    return FitReport(
+        history=log.history,
+        best_epoch=log.best_epoch,
+        monitor=log.monitor,
+        seconds=seconds,
+        run=log.options.run,
+        facts=facts,
+    )

@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from training.averaging import kept_weights
+
 if TYPE_CHECKING:
     from training.fitting import Batches, FitOptions
 
 CHECKPOINT = "checkpoint.npz"
+_FREE = ("run", "resume", "export", "export_only", "strategy", "fixed")
+"""Options that may change between the parts of a run: what is learnt does not depend on them."""
 
 
 def expect_same_run(options: "FitOptions") -> None:
@@ -35,13 +39,28 @@ def expect_same_run(options: "FitOptions") -> None:
             f"Expected an empty folder for a new run; pass --resume to continue the run in it, or another folder. "
             f"Received: {options.run}"
         )
-    with np.load(path) as checkpoint:
-        saved = json.loads(str(checkpoint["about"]))["options"]
-    given = _fixed(options)
+    saved, given = saved_options(options.run), _fixed(options)
     changed = sorted(name for name in saved.keys() | given.keys() if saved.get(name) != given.get(name))
     if changed:
         said = ", ".join(f"{name}={saved.get(name)} (received {given.get(name)})" for name in changed)
         raise ValueError(f"Expected the options that the run was started with: {said}")
+
+
+def saved_options(run: Path) -> dict[str, Any]:
+    """The options that the run in the folder was started with; those that it did not know yet, as they are by default.
+
+    Raises:
+        FileNotFoundError: the folder holds no run.
+    """
+    from training.fitting import FitOptions
+
+    path = run / CHECKPOINT
+    if not path.exists():
+        raise FileNotFoundError(f"Expected a folder with a run, that is, with {CHECKPOINT}. Received: {run}")
+    with np.load(path) as checkpoint:
+        saved: dict[str, Any] = json.loads(str(checkpoint["about"]))["options"]
+    known = {field.name: field.default for field in dataclasses.fields(FitOptions) if field.name not in _FREE}
+    return known | saved
 
 
 class RunLog:
@@ -73,13 +92,19 @@ class RunLog:
             self.options.run.mkdir(parents=True, exist_ok=True)
             return 0
         with np.load(self.path) as saved:
-            about = json.loads(str(saved["about"]))
             for group, variables in self._variables().items():
-                values = [saved[key] for key in sorted(saved.files) if key.startswith(f"{group}/")]
-                _assign(group, variables, values)
-            self.best = [saved[key] for key in sorted(saved.files) if key.startswith("best/")]
-        self.history, self.best_epoch = about["history"], about["best_epoch"]
+                _assign(group, variables, _arrays(saved, group))
+        self.recall()
         return len(self.history)
+
+    def recall(self) -> None:
+        """Take the history and the best weights from the run in the folder, and nothing that only training needs.
+
+        A run of another backend, or in half precision, has other variables, but the same weights.
+        """
+        with np.load(self.path) as saved:
+            about, self.best = json.loads(str(saved["about"])), _arrays(saved, "best")
+        self.history, self.best_epoch = about["history"], about["best_epoch"]
 
     def record(self, row: dict[str, float]) -> None:
         """Keep one epoch: its figures, the state after it, and its weights where they are the best so far."""
@@ -92,7 +117,7 @@ class RunLog:
         self.history.append(row)
         if self.best_epoch < 0 or self._score(row) > self._score(self.history[self.best_epoch]):
             self.best_epoch = len(self.history) - 1
-            self.best = self.model.get_weights()
+            self.best = kept_weights(self.model)
         self._save()
         _write_csv(self.options.run / "log.csv", self.history)
 
@@ -103,7 +128,7 @@ class RunLog:
 
     def finish(self) -> None:
         """Put the best weights into the model; write metrics.json and the curves."""
-        self.model.set_weights(self.best)
+        _assign("model", self.model.weights, self.best)
         about = {
             "options": {**_fixed(self.options), "run": self.options.run.name},
             "monitor": self.monitor,
@@ -169,9 +194,13 @@ class Progress(keras.callbacks.Callback):
 def _fixed(options: "FitOptions") -> dict[str, Any]:
     """What must not change between the parts of one run, as JSON gives it back."""
     given = dataclasses.asdict(options)
-    own = {name: value for name, value in given.items() if name not in ("run", "resume", "fixed")}
+    own = {name: value for name, value in given.items() if name not in _FREE}
     fixed: dict[str, Any] = json.loads(json.dumps(own | given["fixed"]))
     return fixed
+
+
+def _arrays(saved: Any, group: str) -> list[np.ndarray]:
+    return [saved[key] for key in sorted(saved.files) if key.startswith(f"{group}/")]
 
 
 def _assign(group: str, variables: list[keras.Variable], values: list[np.ndarray]) -> None:

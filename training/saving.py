@@ -115,12 +115,16 @@ def export(
     batching: Batching | None = None,
     warmup: Sequence[Mapping[str, np.ndarray]],
     card: str,
+    facts: Mapping[str, Any] | None = None,
 ) -> Path:
     """Export `model` as the next version of `models/name` and return the version's directory.
 
     `core` takes the inputs by name as tensors and returns the outputs by name; it is numeric, and is compiled
     with XLA inside the signature. With `labels` it must return `probabilities` [batch, labels], to which
     `top_classes` and `top_scores` are added outside the compiled part.
+
+    `facts` are written to assets.extra/training.json, for those who compare models: by agreement `architecture`,
+    `parameters`, `seconds_per_epoch`, `epochs`, `seed` (see `FitReport.facts`), and what a family adds.
 
     The files are written beside the versions, loaded back, compared with `core` run eagerly on the `warmup`
     requests (padded as `rules` allow, too), and only then renamed. Raises ExportError where that fails; a
@@ -135,7 +139,7 @@ def export(
     try:
         with _generic_kernels(model):
             _write_saved_model(partial, model, core, inputs, labels)
-        _write_extras(partial, name, rules, batching or Batching(), warmup, card)
+        _write_extras(partial, name, rules, batching or Batching(), warmup, card, facts or {})
         _verify(partial, core, rules, warmup)
         _sync(partial)
         return _publish(partial, parent)
@@ -246,6 +250,7 @@ def _write_extras(
     batching: Batching,
     warmup: Sequence[Mapping[str, np.ndarray]],
     card: str,
+    facts: Mapping[str, Any],
 ) -> None:
     extra = target / "assets.extra"
     extra.mkdir()
@@ -253,6 +258,7 @@ def _write_extras(
         json.dumps({key: rule.as_json() for key, rule in rules.items()}, indent=2) + "\n"
     )
     (extra / "model_card.md").write_text(card, encoding="utf-8")
+    (extra / "training.json").write_text(json.dumps(facts, indent=2) + "\n")
     (target / "batching_params.pbtxt").write_text(batching.as_pbtxt())
     with tf.io.TFRecordWriter(str(extra / "tf_serving_warmup_requests")) as records:
         for tensors in warmup:

@@ -19,6 +19,7 @@ FILES = (
     "variables/variables.index",
     "assets.extra/inputs.json",
     "assets.extra/model_card.md",
+    "assets.extra/training.json",
     "assets.extra/tf_serving_warmup_requests",
     "batching_params.pbtxt",
 )
@@ -152,6 +153,14 @@ def test_the_version_is_whole(made: Made) -> None:
     assert made.version.parts[-2:] == (made.family.name, "1")
     assert [name for name in FILES if not (made.version / name).is_file()] == []
     assert [path.name for path in made.version.parent.iterdir()] == ["1"]
+
+
+def test_it_says_what_was_trained(made: Made) -> None:
+    facts = json.loads((made.version / "assets.extra/training.json").read_text())
+    assert facts["architecture"]
+    assert facts["parameters"] == made.model.count_params()
+    assert facts["epochs"] == 1
+    assert facts["seconds_per_epoch"] > 0
 
 
 def test_the_signature_is_the_contract(made: Made) -> None:

@@ -3,13 +3,14 @@ import json
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
 
 from training.fitting import Batches, FitOptions, fingerprint, fit, in_float32, start
-from training.runlog import RunLog
+from training.runlog import CHECKPOINT, RunLog, expect_same_run
 
 from .toy import LENGTHS, SIZE, collate, fit_toy, model, options
 
@@ -122,6 +123,25 @@ def test_a_run_resumes_with_its_own_options_only(tmp_path: Path) -> None:
         fit_toy(options(tmp_path, epochs=1, learning_rate=0.5, resume=True))
 
 
+def test_options_that_a_run_did_not_know_are_as_by_default(tmp_path: Path) -> None:
+    fit_toy(options(tmp_path, epochs=1))
+    with np.load(tmp_path / CHECKPOINT) as saved:
+        arrays, about = dict(saved), json.loads(str(saved["about"]))
+    del about["options"]["optimizer"], about["options"]["average"]
+    np.savez(tmp_path / CHECKPOINT, **(arrays | {"about": np.array(json.dumps(about))}))
+    expect_same_run(options(tmp_path, epochs=1, resume=True))
+    with pytest.raises(ValueError, match=r"optimizer=adamw \(received sgd\)"):
+        expect_same_run(options(tmp_path, epochs=1, resume=True, optimizer="sgd"))
+
+
+def test_a_report_has_the_facts_that_comparisons_want(tmp_path: Path) -> None:
+    fitted, report = fit_toy(options(tmp_path, epochs=2, seed=3))
+    assert report.facts["parameters"] == fitted.count_params()
+    assert report.facts["epochs"] == 2
+    assert report.facts["seed"] == 3
+    assert report.facts["seconds_per_epoch"] >= 0
+
+
 def test_a_run_resumes_with_the_commands_other_options_and_data_only(tmp_path: Path) -> None:
     fixed = {"data": "3 files", "column": ("a", "b"), "split": {"shop": "0.2"}, "steps": 120}
     fit_toy(options(tmp_path, epochs=1, fixed=fixed))
@@ -194,9 +214,20 @@ def test_an_unknown_monitor_or_mode_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"epochs": 0}, {"batch_size": -1}, {"learning_rate": float("nan")}, {"warm_up": 1.0}]
+    "wrong",
+    [
+        {"epochs": 0},
+        {"batch_size": -1},
+        {"learning_rate": float("nan")},
+        {"warm_up": 1.0},
+        {"average": 1.0},
+        {"label_smoothing": -0.1},
+        {"bptt": -1},
+        {"optimizer": "lion"},
+        {"strategy": "parameter_server"},
+    ],
 )
-def test_options_without_sense_are_refused(tmp_path: Path, wrong: dict[str, float]) -> None:
+def test_options_without_sense_are_refused(tmp_path: Path, wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         options(tmp_path, **wrong)
 

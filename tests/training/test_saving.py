@@ -95,6 +95,12 @@ def test_inputs_json_states_the_padding(version: Path) -> None:
     }
 
 
+def test_facts_are_written_beside_the_card(tmp_path: Path) -> None:
+    facts = {"architecture": "sum", "parameters": 18, "seconds_per_epoch": 0.5}
+    version = export_tiny(tmp_path, facts=facts)
+    assert json.loads((version / "assets.extra/training.json").read_text()) == facts
+
+
 def test_missing_values_are_written_as_nan() -> None:
     rule = saving.InputRule(
         axis=1, side="left", value=float("nan"), buckets=(9,), min_length=7, nan_allowed=True, min_observed=7

@@ -70,6 +70,7 @@ def export(
         batching=BATCHING,
         warmup=_warmup(),
         card=_card(model, series, test_from, figures, report, options, about or GENERATED),
+        facts={"architecture": "encoder_decoder", **report.facts},
     )
 
 

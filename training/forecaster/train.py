@@ -1,7 +1,7 @@
 """`python -m training forecaster`: fit the forecaster to daily series and export it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +12,7 @@ import typer
 from training import fitting
 from training.forecaster import data, model
 from training.forecaster.generated import generate
+from training.options import conclude, fit_options
 from training.runlog import expect_same_run
 
 _SPLIT = "FILE=PART: where the test part begins, as a date, a number of days or a share. Default: the last 0.2."
@@ -33,6 +34,15 @@ class Sources:
         return real + generate(self.generated, seed=self.seed)
 
 
+@fit_options(
+    run=Path("runs/forecaster"),
+    epochs=9,
+    batch_size=256,
+    learning_rate=2e-3,
+    weight_decay=0.01,
+    patience=12,
+    leave_out=["label_smoothing"],
+)
 def train(
     folder: Annotated[
         Path | None,
@@ -46,32 +56,17 @@ def train(
         str, typer.Option(help="For the model card: where the series are from, and their licence.")
     ] = "CSV files of daily series; the licence is that of the files.",
     generated: Annotated[int, typer.Option(help="Generated series to learn from as well.")] = 200,
-    run: Annotated[Path, typer.Option(help="Folder for checkpoint, logs and curves.")] = Path("runs/forecaster"),
     models: Annotated[Path, typer.Option(help="Folder that receives forecaster/<version>.")] = Path("models"),
-    epochs: Annotated[int, typer.Option(help="Epochs at most.")] = 9,
     steps: Annotated[int, typer.Option(help="Steps an epoch; windows are drawn anew for each.")] = 120,
-    batch_size: Annotated[int, typer.Option(help="Windows a step.")] = 256,
-    learning_rate: Annotated[float, typer.Option(help="Peak of the schedule.")] = 2e-3,
-    weight_decay: Annotated[float, typer.Option(help="AdamW's decay, times the rate.")] = 0.01,
-    clip_norm: Annotated[float, typer.Option(help="Largest norm of a step's gradient.")] = 1.0,
     units: Annotated[int, typer.Option(help="Width of both LSTMs.")] = 96,
     dropout: Annotated[float, typer.Option(help="Before and after the decoder.")] = 0.15,
-    patience: Annotated[int, typer.Option(help="Epochs without a better validation loss.")] = 12,
-    seed: Annotated[int, typer.Option(help="Of weights, windows and generated series.")] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --run.")] = False,
+    *,
+    options: fitting.FitOptions,
 ) -> None:
     """Train the forecaster, then export it as the next version of models/forecaster."""
     test_from = parse_split(split or [])
-    options = fitting.FitOptions(
-        run=run,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        weight_decay=weight_decay,
-        clip_norm=clip_norm,
-        patience=patience,
-        seed=seed,
-        resume=resume,
+    options = replace(
+        options,
         fixed={
             "data": fitting.fingerprint(folder, "*.csv"),
             "column": column,
@@ -83,23 +78,18 @@ def train(
         },
     )
     expect_same_run(options)
-    sources = Sources(folder=folder, columns=column, test_from=test_from, generated=generated, seed=seed)
+    sources = Sources(folder=folder, columns=column, test_from=test_from, generated=generated, seed=options.seed)
     series = sources.load()
     config = model.ForecasterConfig(units=units, dropout=dropout)
     trained, report = fit(series, sources.test_from, options, config=config, steps=steps)
 
-    from training.forecaster.export import export  # brings TensorFlow
+    def export() -> Path:
+        from training.forecaster.export import export as write  # brings TensorFlow
 
-    version = export(
-        models,
-        trained,
-        series,
-        sources.test_from,
-        report=report,
-        options=options,
-        about=about if folder else None,
-    )
-    typer.echo(f"{report.monitor} {report.best[report.monitor]:.4f} in epoch {report.best_epoch + 1}: {version}")
+        given = about if folder else None
+        return write(models, trained, series, sources.test_from, report=report, options=options, about=given)
+
+    conclude(options, report, export)
 
 
 def fit(

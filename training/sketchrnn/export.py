@@ -95,6 +95,7 @@ def export(
         batching=BATCHING,
         warmup=[{"strokes": sketches.splits["test"].padded(np.arange(count), data.BUCKETS)} for count in (1, 4)],
         card=card(model, sketches, report=report, options=options, about=about),
+        facts={"architecture": "conv_bilstm", **report.facts},
     )
 
 

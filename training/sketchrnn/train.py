@@ -1,5 +1,6 @@
 """`python -m training sketchrnn`: fit the classifier to drawings and export it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -7,54 +8,40 @@ import keras
 import typer
 
 from training import fitting
+from training.losses import classification
+from training.options import conclude, fit_options
 from training.runlog import expect_same_run
 from training.sketchrnn import data, generate, model
 
 
+@fit_options(run=Path("runs/sketchrnn"), epochs=18, batch_size=128, learning_rate=2e-3, weight_decay=0.02, patience=6)
 def train(
     folder: Annotated[
         Path | None,
         typer.Option("--data", help="Folder of <class>.npz files (sketch-rnn layout). Default: generated drawings."),
     ] = None,
-    run: Annotated[Path, typer.Option(help="Folder for checkpoint, logs and curves.")] = Path("runs/sketchrnn"),
     models: Annotated[Path, typer.Option(help="Folder that receives sketchrnn/<version>.")] = Path("models"),
-    epochs: Annotated[int, typer.Option(help="Epochs at most.")] = 18,
-    batch_size: Annotated[int, typer.Option(help="Drawings a step.")] = 128,
-    learning_rate: Annotated[float, typer.Option(help="Peak of the schedule.")] = 2e-3,
-    weight_decay: Annotated[float, typer.Option(help="AdamW's decay, times the rate.")] = 0.02,
-    clip_norm: Annotated[float, typer.Option(help="Largest norm of a step's gradient.")] = 1.0,
     dropout: Annotated[float, typer.Option(help="Before the classes; a third of it after convolutions.")] = 0.3,
-    patience: Annotated[int, typer.Option(help="Epochs without a better validation accuracy.")] = 6,
-    seed: Annotated[int, typer.Option(help="Of weights, order, augmentation and generated drawings.")] = 0,
     about: Annotated[
         str, typer.Option(help="For the model card: where the drawings are from, and their licence.")
     ] = "A folder of drawings in the sketch-rnn layout; the licence is that of the drawings.",
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --run.")] = False,
+    *,
+    options: fitting.FitOptions,
 ) -> None:
     """Train the sketch classifier, then export it as the next version of models/sketchrnn."""
-    options = fitting.FitOptions(
-        run=run,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        weight_decay=weight_decay,
-        clip_norm=clip_norm,
-        patience=patience,
-        seed=seed,
-        resume=resume,
-        fixed={
-            "data": fitting.fingerprint(folder, "*.npz", "categories.txt"),
-            "dropout": dropout,
-        },
+    options = replace(
+        options, fixed={"data": fitting.fingerprint(folder, "*.npz", "categories.txt"), "dropout": dropout}
     )
     expect_same_run(options)
-    sketches = data.load(folder) if folder else generate.sketches(seed=seed)
+    sketches = data.load(folder) if folder else generate.sketches(seed=options.seed)
     trained, report = fit(sketches, options, dropout=dropout)
 
-    from training.sketchrnn.export import export  # brings TensorFlow
+    def export() -> Path:
+        from training.sketchrnn.export import export as write  # brings TensorFlow
 
-    version = export(models, trained, sketches, report=report, options=options, about=about if folder else None)
-    typer.echo(f"{report.monitor} {report.best[report.monitor]:.4f} in epoch {report.best_epoch + 1}: {version}")
+        return write(models, trained, sketches, report=report, options=options, about=about if folder else None)
+
+    conclude(options, report, export)
 
 
 def fit(
@@ -82,7 +69,7 @@ def fit(
         fitted,
         batches(train, data.Augmentation()),
         batches(valid, None),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        loss=classification(options.label_smoothing),
         metrics=["accuracy", keras.metrics.SparseTopKCategoricalAccuracy(5, name="top5")],
         monitor="val_accuracy",
         mode="max",

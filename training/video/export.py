@@ -103,6 +103,7 @@ def export(
         batching=BATCHING,
         warmup=[{"frames": frames}],
         card=card(model, videos, report=report, options=options, source=source),
+        facts={"architecture": "two_stream", **report.facts},
     )
 
 

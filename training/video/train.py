@@ -1,5 +1,6 @@
 """`python -m training video`: fit the clip classifier and export it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,46 +11,34 @@ import typer
 from training import fitting
 from training.datasets import camera_motion
 from training.datasets.clips import SPLITS
+from training.losses import classification
+from training.options import conclude, fit_options
 from training.runlog import CHECKPOINT, expect_same_run
 from training.video import data, model
 
 FOLDER = "Folder <split>/<class>/*.mp4|webm|avi|gif. Default: generated camera motion."
 START = "Folder of an earlier run: begin with its weights where they fit. Good for few clips."
 OVER = "For the card, without --data: measure the moves over single frames of the test clips in this folder, too."
-RUN = "Folder for checkpoint, logs, curves and decoded clips."
 
 
+@fit_options(run=Path("runs/video"), epochs=10, batch_size=32, learning_rate=2e-3, weight_decay=0.01, patience=6)
 def train(
     folder: Annotated[Path | None, typer.Option("--data", help=FOLDER)] = None,
-    run: Annotated[Path, typer.Option(help=RUN)] = Path("runs/video"),
     models: Annotated[Path, typer.Option(help="Folder that receives video/<version>.")] = Path("models"),
     clips: Annotated[int, typer.Option(min=10, help="Training clips to generate, without --data.")] = 4000,
     over: Annotated[Path | None, typer.Option(help=OVER)] = None,
     mirror: Annotated[bool, typer.Option(help="The mirror image of a clip in --data is of its class.")] = False,
-    epochs: Annotated[int, typer.Option(help="Epochs at most.")] = 10,
-    batch_size: Annotated[int, typer.Option(help="Clips a step.")] = 32,
-    learning_rate: Annotated[float, typer.Option(help="Peak of the schedule.")] = 2e-3,
-    weight_decay: Annotated[float, typer.Option(help="AdamW's decay, times the rate.")] = 0.01,
-    clip_norm: Annotated[float, typer.Option(help="Largest norm of a step's gradient.")] = 1.0,
     dropout: Annotated[float, typer.Option(help="Share of features left out in training.")] = 0.2,
-    patience: Annotated[int, typer.Option(help="Epochs without a better validation loss.")] = 6,
-    seed: Annotated[int, typer.Option(help="Of weights, order, variation and generated clips.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Processes that decode or generate clips.")] = 2,
     start: Annotated[Path | None, typer.Option(help=START)] = None,
     compiled: Annotated[bool, typer.Option(help="Compile with XLA: a slow start, then quick steps.")] = True,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --run.")] = False,
+    *,
+    options: fitting.FitOptions,
 ) -> None:
     """Train the clip classifier, then export it as the next version of models/video."""
-    options = fitting.FitOptions(
-        run=run,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        weight_decay=weight_decay,
-        clip_norm=clip_norm,
-        patience=patience,
-        seed=seed,
-        resume=resume,
+    run, seed = options.run, options.seed
+    options = replace(
+        options,
         fixed={
             "data": fitting.fingerprint(folder, *(f"{split}/*/*" for split in SPLITS)),
             "clips": None if folder else clips,
@@ -68,11 +57,12 @@ def train(
         videos = data.with_test(videos, f"the moves over frames of {over.name}", real)
     trained, report = fit(videos, options, dropout=dropout, mirror=mirror, start=start, compiled=compiled)
 
-    from training.video.export import export  # brings TensorFlow
+    def export() -> Path:
+        from training.video.export import export as write  # brings TensorFlow
 
-    version = export(models, trained, videos, report=report, options=options, source=folder)
-    best = report.best[report.monitor]
-    typer.echo(f"{report.monitor} {best:.4f} in epoch {report.best_epoch + 1}: {version}")
+        return write(models, trained, videos, report=report, options=options, source=folder)
+
+    conclude(options, report, export)
 
 
 def fit(
@@ -107,7 +97,7 @@ def fit(
         fitted,
         batches("train", vary),
         batches("valid", None),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        loss=classification(options.label_smoothing),
         metrics=["accuracy"],
         monitor="val_loss",
         mode="min",
