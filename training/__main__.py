@@ -1,4 +1,4 @@
-"""The command line: `python -m training forecaster|sketchrnn|video` and `python -m training evaluate FAMILY`."""
+"""The command line: `python -m training forecaster|sketchrnn|video`, `evaluate FAMILY` and `data NAME`."""
 
 import os
 import sys
@@ -30,7 +30,16 @@ def app(arguments: Sequence[str]) -> typer.Typer:
             _command(name, "evaluate", arguments)
         )
     commands.add_typer(evaluations, name="evaluate")
+    commands.command("data", help="Prepare a dataset for training, and draw samples of it; or list what there is.")(
+        _data(arguments)
+    )
     return commands
+
+
+def _data(arguments: Sequence[str]) -> Callable[..., Any]:
+    if arguments[:1] != ["data"]:
+        return lambda: None  # only listed
+    return import_module("training.datasets.command").data
 
 
 def _command(family: str, action: str, arguments: Sequence[str]) -> Callable[..., Any]:

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import tensorflow as tf
 
-NAMES = ("sketch_rnn", "daily_series", "labelled_clips", "ucf101", "quickdraw_bitmap")
+FAMILIES = {"sketch_rnn": "sketchrnn", "daily_series": "forecaster", "labelled_clips": "video", "ucf101": "video"}
+"""Which family learns from which dataset."""
+NAMES = (*FAMILIES, "quickdraw_bitmap")
 INFO = "dataset_info.json"
 
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from training.datasets import prepared
-from training.datasets.clip_store import Clips, make_clips
+from training.datasets.clip_store import Clips, Sources, make_clips
 from training.datasets.decoding import Encoded, Jpegs, decode_clip, decode_jpegs, sample_indices
 
 NAMES = ("labelled_clips", "ucf101")
@@ -22,9 +23,13 @@ def load(version: Path, split: str, classes: tuple[str, ...], *, store: Path, wo
     """Decode one split, or map what an earlier call has stored; what does not decode is in `broken`."""
     about = prepared.about(version)
     key = [about["name"], about.get("configName"), about["version"], about["splits"], split]
-    if _is_ucf101(version):
-        return make_clips(decode_jpegs, _Ucf101(version, split), classes, store=store, key=key, workers=workers)
-    return make_clips(decode_clip, _Files(version, split), classes, store=store, key=key, workers=workers)
+    sources, make = encoded(version, split), decode_jpegs if _is_ucf101(version) else decode_clip
+    return make_clips(make, sources, classes, store=store, key=key, workers=workers)
+
+
+def encoded(version: Path, split: str) -> Sources[Any]:
+    """The clips of a split with their labels, not decoded, read as they are asked for."""
+    return _Ucf101(version, split) if _is_ucf101(version) else _Files(version, split)
 
 
 def _is_ucf101(version: Path) -> bool:
