@@ -22,6 +22,7 @@ class Augmentation:
     flip: float = 0.3  # probability of a mirror image
     drop: float = 0.15  # share of points inside strokes left out, at most
     jitter: float = 0.012  # standard deviation, as a share of the drawing's longer side, at most
+    drop_strokes: float = 0.0  # share of strokes after the first left out, at most
 
     def __call__(self, strokes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Vary drawings [batch, time, 3] padded with zeros at the right; the time axis may come out shorter."""
@@ -37,6 +38,8 @@ class Augmentation:
         dropped = rng.uniform(size=(batch, time)) < rng.uniform(0, self.drop, size=(batch, 1))
         last = np.arange(time) == lengths[:, None] - 1
         kept = points & (~dropped | lifted | last)
+        if self.drop_strokes:
+            kept &= ~self._dropped_strokes(lifted, rng)
         order = np.argsort(~kept, axis=1, kind="stable")
         count = kept.sum(axis=1)
         position = np.take_along_axis(position, order[..., None], axis=1)
@@ -44,6 +47,14 @@ class Augmentation:
         out = np.concatenate([offsets, np.take_along_axis(lifted, order, axis=1)[..., None]], axis=2)
         out[np.arange(time) >= count[:, None]] = 0.0
         return out[:, : count.max()].astype(np.float32)
+
+    def _dropped_strokes(self, lifted: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Which points belong to strokes that are left out; the first stays, as the pen is down at the origin."""
+        batch, time = lifted.shape
+        stroke = np.cumsum(lifted, axis=1) - lifted
+        out = rng.uniform(size=(batch, time)) < rng.uniform(0, self.drop_strokes, size=(batch, 1))
+        out[:, 0] = False
+        return np.take_along_axis(out, stroke, axis=1)
 
     def _transforms(self, batch: int, rng: np.random.Generator) -> np.ndarray:
         """Rotation after shear after stretch after mirror, as matrices [batch, 2, 2]."""

@@ -1,6 +1,7 @@
 """Exports a fitted classifier as a version of models/sketchrnn, with its card."""
 
 import importlib.metadata
+from collections.abc import Mapping
 from pathlib import Path
 
 import keras
@@ -10,7 +11,8 @@ import tensorflow as tf
 from training import saving
 from training.fitting import FitOptions, FitReport
 from training.scores import Accuracy, hits
-from training.sketchrnn import data
+from training.sketchrnn import architectures, data
+from training.sketchrnn.mistakes import confused, hardest_classes
 
 STROKES = saving.InputRule(axis=1, side="right", value=0.0, buckets=data.BUCKETS, min_length=1)
 # A server compiles every length at every batch size, seconds each: few sizes keep its start short.
@@ -24,8 +26,7 @@ Tells which of {classes} things a drawing shows, from the pen's movements.
   relative to the point before; the pen starts at the origin. Any scale; up to {longest} points. Rows of zeros at the
   right are padding.
 - Output: `probabilities` [batch, {classes}], and the five best as `top_classes` and `top_scores`.
-- Model: five masked convolutions (two of stride 2), a bidirectional LSTM, attention and max pooling;
-  {parameters:,} parameters.
+- Model: `{architecture}`, {parameters:,} parameters. {described}
 
 ## Data
 
@@ -42,10 +43,14 @@ mirrored, jittered, and thinned. Epochs were chosen on `valid`; nothing was fitt
 
 {figures}
 
+## Known failures
+
+On `test`, {failures}
+
 ## Training
 
-{epochs} epochs, of which number {best} was kept; batches of {batch}, AdamW with peak rate {rate:g}, weight decay
-{decay:g}, gradients clipped at norm {clip:g}; seed {seed}. Made with Python packages {versions}.
+{begun}{epochs} epochs, of which number {best} was kept; batches of {batch}, {optimizer} with peak rate {rate:g}, weight
+decay {decay:g}, gradients clipped at norm {clip:g}; seed {seed}. Made with Python packages {versions}.
 
 ## Good for, and not good for
 
@@ -95,7 +100,7 @@ def export(
         batching=BATCHING,
         warmup=[{"strokes": sketches.splits["test"].padded(np.arange(count), data.BUCKETS)} for count in (1, 4)],
         card=card(model, sketches, report=report, options=options, about=about),
-        facts={"architecture": "conv_bilstm", **report.facts},
+        facts={"architecture": model.name, **report.facts, "history": [dict(row) for row in report.history]},
     )
 
 
@@ -103,13 +108,20 @@ def card(
     model: keras.Model, sketches: data.Sketches, *, report: FitReport, options: FitOptions, about: str | None
 ) -> str:
     """The model card: what went in, what came out, and what it is good for."""
+    logits = {split: predict(model, sketches.splits[split]) for split in ("valid", "test")}
+    sources = [Path(source).name for source in options.fixed.get("start_from", ())]
     return CARD.format(
         classes=len(sketches.classes),
         longest=data.MAX_POINTS,
+        architecture=model.name,
+        described=architectures.described(model.name),
         parameters=model.count_params(),
         data=about or GENERATED,
         sizes="\n".join(f"| {split} | {len(drawings):,} |" for split, drawings in sketches.splits.items()),
-        figures=_figures(model, sketches),
+        figures=_figures(logits, sketches),
+        failures=_failures(logits["test"], sketches),
+        begun=f"Begun with the weights of {' and '.join(sources)}. " if sources else "",
+        optimizer=options.optimizer,
         epochs=len(report.history),
         best=report.best_epoch + 1,
         batch=options.batch_size,
@@ -122,14 +134,22 @@ def card(
     )
 
 
-def _figures(model: keras.Model, sketches: data.Sketches) -> str:
+def _figures(logits: Mapping[str, np.ndarray], sketches: data.Sketches) -> str:
     lines = ["| split | top-1 (95 % interval) | top-5 (95 % interval) |", "|---|---|---|"]
-    for split in ("valid", "test"):
-        drawings = sketches.splits[split]
-        logits = predict(model, drawings)
-        first, five = (Accuracy.of(hits(logits, drawings.labels, k)) for k in (1, 5))
+    for split, answers in logits.items():
+        labels = sketches.splits[split].labels
+        first, five = (Accuracy.of(hits(answers, labels, k)) for k in (1, 5))
         lines.append(f"| {split} | {first} | {five} |")
     return "\n".join(lines)
+
+
+def _failures(logits: np.ndarray, sketches: data.Sketches) -> str:
+    """The classes that it finds hardest, and what it takes most often for what."""
+    labels, classes = sketches.splits["test"].labels, sketches.classes
+    right = hits(logits, labels, 1)
+    hardest = ", ".join(f"{classes[i]} ({100 * share:.0f} %)" for i, share in hardest_classes(right, labels)[:8])
+    pairs = ", ".join(f"{classes[a]} for {classes[b]} ({n})" for a, b, n in confused(logits.argmax(axis=1), labels))
+    return f"the hardest classes are {hardest}. The commonest mistakes: {pairs or 'none'}."
 
 
 def predict(model: keras.Model, drawings: data.Drawings, batch: int = 256) -> np.ndarray:

@@ -1,6 +1,7 @@
-"""`python -m training sketchrnn`: fit the classifier to drawings and export it."""
+"""`python -m training sketchrnn`: fit a classifier to drawings and export it."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,31 +11,53 @@ import typer
 from training import fitting
 from training.losses import classification
 from training.options import conclude, fit_options
-from training.runlog import expect_same_run
-from training.sketchrnn import data, generate, model
+from training.runlog import CHECKPOINT, expect_same_run
+from training.sketchrnn import architectures, data, generate
+from training.sketchrnn.model import SketchConfig
+from training.sketchrnn.starting import begin_with
+
+FOLDER = "Folder of <class>.npz files (sketch-rnn layout). Default: generated drawings."
+START = "Run or exported version to begin with; for fusion one a member, in order: repeat it."
+VARIED = data.Augmentation()
 
 
 @fit_options(run=Path("runs/sketchrnn"), epochs=18, batch_size=128, learning_rate=2e-3, weight_decay=0.02, patience=6)
 def train(
-    folder: Annotated[
-        Path | None,
-        typer.Option("--data", help="Folder of <class>.npz files (sketch-rnn layout). Default: generated drawings."),
-    ] = None,
+    folder: Annotated[Path | None, typer.Option("--data", help=FOLDER)] = None,
     models: Annotated[Path, typer.Option(help="Folder that receives sketchrnn/<version>.")] = Path("models"),
+    arch: Annotated[str, typer.Option(help=", ".join(architectures.ARCHITECTURES))] = architectures.DEFAULT,
+    start_from: Annotated[list[Path] | None, typer.Option(help=START)] = None,
+    cell: Annotated[str, typer.Option(help="Of recurrent layers: lstm or gru.")] = "lstm",
     dropout: Annotated[float, typer.Option(help="Before the classes; a third of it after convolutions.")] = 0.3,
+    recurrent_dropout: Annotated[float, typer.Option(help="Of the state of recurrent layers.")] = 0.0,
+    rotation: Annotated[float, typer.Option(help="Largest turn of a drawing, in radians.")] = VARIED.rotation,
+    stretch: Annotated[float, typer.Option(help="Of width against height, at most.")] = VARIED.stretch,
+    shear: Annotated[float, typer.Option(help="At most.")] = VARIED.shear,
+    flip: Annotated[float, typer.Option(help="Probability of a mirror image.")] = VARIED.flip,
+    drop: Annotated[float, typer.Option(help="Share of points left out, at most.")] = VARIED.drop,
+    drop_strokes: Annotated[float, typer.Option(help="Share of strokes left out, at most.")] = VARIED.drop_strokes,
+    jitter: Annotated[float, typer.Option(help="Of points, as a share of the drawing, at most.")] = VARIED.jitter,
     about: Annotated[
         str, typer.Option(help="For the model card: where the drawings are from, and their licence.")
     ] = "A folder of drawings in the sketch-rnn layout; the licence is that of the drawings.",
     *,
     options: fitting.FitOptions,
 ) -> None:
-    """Train the sketch classifier, then export it as the next version of models/sketchrnn."""
-    options = replace(
-        options, fixed={"data": fitting.fingerprint(folder, "*.npz", "categories.txt"), "dropout": dropout}
-    )
+    """Train a sketch classifier, then export it as the next version of models/sketchrnn."""
+    architectures.expect_known(arch)
+    config = SketchConfig(dropout=dropout, recurrent_dropout=recurrent_dropout, cell=cell)
+    varied = data.Augmentation(rotation, stretch, shear, flip, drop, jitter, drop_strokes)
+    fixed = {
+        "data": fitting.fingerprint(folder, "*.npz", "categories.txt"),
+        "arch": arch,
+        "start_from": [str(source) for source in start_from or ()],
+        **asdict(config),
+        **asdict(varied),
+    }
+    options = replace(options, fixed=fixed)
     expect_same_run(options)
     sketches = data.load(folder) if folder else generate.sketches(seed=options.seed)
-    trained, report = fit(sketches, options, dropout=dropout)
+    trained, report = fit(sketches, options, arch=arch, config=config, augmentation=varied, start_from=start_from or ())
 
     def export() -> Path:
         from training.sketchrnn.export import export as write  # brings TensorFlow
@@ -45,13 +68,19 @@ def train(
 
 
 def fit(
-    sketches: data.Sketches, options: fitting.FitOptions, *, dropout: float = 0.3
+    sketches: data.Sketches,
+    options: fitting.FitOptions,
+    *,
+    arch: str = architectures.DEFAULT,
+    config: SketchConfig | None = None,
+    augmentation: data.Augmentation = VARIED,
+    start_from: Sequence[Path] = (),
 ) -> tuple[keras.Model, fitting.FitReport]:
     """The classifier, fitted to the training drawings and kept where it did best on the validation drawings."""
     train, valid = sketches.splits["train"], sketches.splits["valid"]
 
     def build() -> keras.Model:
-        return model.build(len(sketches.classes), dropout=dropout)
+        return architectures.build(arch, len(sketches.classes), config)
 
     def batches(drawings: data.Drawings, augmentation: data.Augmentation | None) -> fitting.Batches:
         return fitting.Batches(
@@ -65,9 +94,11 @@ def fit(
 
     fitting.start(options)
     fitted = build()
+    if start_from and not (options.run / CHECKPOINT).exists():  # a run that is continued has weights of its own
+        begin_with(fitted, start_from)
     report = fitting.fit(
         fitted,
-        batches(train, data.Augmentation()),
+        batches(train, augmentation),
         batches(valid, None),
         loss=classification(options.label_smoothing),
         metrics=["accuracy", keras.metrics.SparseTopKCategoricalAccuracy(5, name="top5")],

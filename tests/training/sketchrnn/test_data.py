@@ -147,6 +147,21 @@ def test_dropping_points_leaves_the_others_where_they_are() -> None:
     np.testing.assert_allclose(thinner[..., :2].sum(axis=1), strokes[..., :2].sum(axis=1), atol=1e-2)
 
 
+def test_strokes_are_left_out_whole_but_for_the_first() -> None:
+    drawing = np.array([[[3, 0, 0], [0, 3, 1], [5, 5, 0], [1, 0, 0], [0, 1, 1], [-4, 0, 0], [0, -2, 1]]], "float32")
+    still = Augmentation(rotation=0, stretch=0, shear=0, flip=0, drop=0, jitter=0, drop_strokes=0.9)
+    rng, seen = np.random.default_rng(5), set()
+    for _ in range(60):
+        varied = still(drawing, rng)[0]
+        np.testing.assert_allclose(varied[:2], drawing[0, :2], atol=1e-5)
+        assert varied[-1, 2] == 1
+        places = np.round(np.cumsum(varied[:, :2], axis=0)).astype(int).tolist()
+        seen.add(str(places))
+        whole = np.cumsum(drawing[0, :, :2], axis=0).astype(int).tolist()
+        assert places in [whole[:2], whole[:5], whole[:2] + whole[5:], whole]
+    assert len(seen) == 4
+
+
 def test_augmentation_of_a_drawing_without_extent_is_finite() -> None:
     strokes = np.zeros((3, 4, 3), "float32")
     strokes[1, 0, 2] = 1

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from training.sketchrnn import generate
+from training.fitting import FitOptions, FitReport
+from training.sketchrnn import architectures, generate
 from training.sketchrnn.evaluate import evaluate
+from training.sketchrnn.export import export
+from training.sketchrnn.starting import begin_with
 from training.sketchrnn.train import train
 
 
@@ -61,13 +64,55 @@ def test_the_exported_answer_does_not_depend_on_padding_or_batch(version: Path) 
 
 def test_the_card_says_what_went_in_and_what_came_out(version: Path) -> None:
     card = (version / "assets.extra" / "model_card.md").read_text()
-    for part in ("Drawn by nobody.", "| test | 44 |", "| test | ", "seed 0", "tensorflow 2.", "Not good for"):
+    for part in (
+        "Drawn by nobody.",
+        "| test | 44 |",
+        "| test | ",
+        "seed 0",
+        "tensorflow 2.",
+        "Not good for",
+        "`conv_bilstm`",
+        "Strided convolutions over points",
+        "the hardest classes are",
+    ):
         assert part in card
+
+
+def test_training_says_what_was_fitted(version: Path) -> None:
+    facts = json.loads((version / "assets.extra" / "training.json").read_text())
+    assert facts["architecture"] == "conv_bilstm"
+    assert [sorted(row.keys() & {"accuracy", "val_accuracy"}) for row in facts["history"]] == [
+        ["accuracy", "val_accuracy"]
+    ]
+
+
+@pytest.mark.parametrize("name", ["lstm", "cnn28", "fusion"])  # the latter holds the others
+def test_every_architecture_is_exported_safe_to_pad(name: str, tmp_path: Path) -> None:
+    sketches = generate.sketches(train=1, valid=1, test=1)
+    model = architectures.build(name, len(sketches.classes))
+    report = FitReport(history=[{"val_accuracy": 0.0}], best_epoch=0, monitor="val_accuracy", seconds=1, run=tmp_path)
+    exported = export(tmp_path, model, sketches, report=report, options=FitOptions(run=tmp_path))
+    facts = json.loads((exported / "assets.extra" / "training.json").read_text())
+    assert facts["architecture"] == name
+    begun = architectures.build(name, len(sketches.classes))
+    begin_with(begun, [exported])
+    for weight, expected in zip(begun.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, expected)
+
+
+def test_a_run_may_begin_where_a_version_ended(version: Path, folder: Path, tmp_path: Path) -> None:
+    asked = {"run": tmp_path / "run", "models": tmp_path, "epochs": 1, "learning_rate": 1e-9, "export": False}
+    train(folder, start_from=[version], **asked)
+    before = json.loads((version / "assets.extra" / "training.json").read_text())["history"][-1]
+    after = json.loads((tmp_path / "run" / "metrics.json").read_text())["best"]
+    assert after["val_loss"] == pytest.approx(before["val_loss"], abs=1e-3)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"arch": "lstm"}, r"arch=conv_bilstm \(received lstm\)"),
+        ({"rotation": 0.5}, r"rotation=0.2 \(received 0.5\)"),
         ({"dropout": 0.1}, r"dropout=0.3 \(received 0.1\)"),
         ({"folder": None}, r"data=\d+ files of [\d,]+ bytes, \w+ \(received generated\)"),
     ],
