@@ -21,11 +21,15 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from serving.api import public_holidays
 from serving.api.answer import Answer
 from serving.api.reading import StopAtFirst
 from serving.engine import Engine, InferRequest, InferResult
+from serving.signature import DEFAULT_SIGNATURE
 
 MODEL = "forecaster"
+WITH_HOLIDAYS = "with_holidays"
+HORIZON = 7
 MIN_OBSERVED = 7
 MAX_SERIES = 1024
 MAX_VALUE = 1e15
@@ -34,6 +38,7 @@ LEVELS = tuple(f"{tenth / 10:.1f}" for tenth in range(1, 10))
 
 _EPOCH = date(1970, 1, 1)
 _UNKNOWN_DAY = -1
+_MOST_FLAGGED = 3653  # days: ten years
 
 
 def _enough_observed(values: list[float | None] | None) -> list[float | None] | None:
@@ -63,6 +68,20 @@ def _written_date(value: Any) -> date:
     return day
 
 
+def _known_place(country: str | None, subdivision: str | None, last_date: date | None) -> None:
+    """Refuse holidays that nobody could look up."""
+    if country is None:
+        if subdivision is not None:
+            raise PydanticCustomError("place", "expected a country beside subdiv, got none")
+        return
+    if last_date is None:
+        raise PydanticCustomError("place", "expected last_date beside country: holidays are on dates; got none")
+    try:
+        public_holidays.check(country, subdivision)
+    except public_holidays.UnknownPlace as error:
+        raise PydanticCustomError("place", "{reason}", {"reason": str(error)}) from None
+
+
 Value = Annotated[
     float,
     Field(strict=True, allow_inf_nan=False, ge=-MAX_VALUE, le=MAX_VALUE),
@@ -78,6 +97,11 @@ _LAST_DATE = (
     "The day of the last value. Without it the model cannot know weekdays, and answers no dates. "
     "What the model knows of the calendar covers 1970 to 2099; on other days it forecasts as if without a date."
 )
+_COUNTRY = (
+    "ISO 3166 code of the country whose public holidays the series feels, such as US; needs last_date. "
+    "Without it the model still expects what it saw on the same holidays of earlier years."
+)
+_SUBDIV = "ISO 3166-2 code of its state or province, such as IL, for holidays of its own; the country's alone without."
 _WEEK = [312.0, 298.5, 305.0, 310.0, 341.5, 402.0, 388.0]
 _EXAMPLE: dict[str, Any] = {"values": [*_WEEK, *_WEEK, 318.0, None, *_WEEK[2:]], "last_date": "2019-05-31"}
 
@@ -89,17 +113,26 @@ class Series(BaseModel):
 
     values: Annotated[Values, StopAtFirst(), _VALUES_SCHEMA] = Field(description=_VALUES)
     last_date: LastDate | None = Field(default=None, description=_LAST_DATE)
+    country: str | None = Field(default=None, description=_COUNTRY)
+    subdiv: str | None = Field(default=None, description=_SUBDIV)
 
     _observed = field_validator("values")(_enough_observed)
 
+    @model_validator(mode="after")
+    def _place(self) -> "Series":
+        _known_place(self.country, self.subdiv, self.last_date)
+        return self
+
 
 class ForecastRequest(BaseModel):
-    """Either one series (`values`, and `last_date` if it is known), or many in `series`."""
+    """Either one series (`values`; `last_date` and `country` if they are known), or many in `series`."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": _EXAMPLE})
 
     values: Annotated[Values | None, StopAtFirst(), _VALUES_SCHEMA] = Field(default=None, description=_VALUES)
     last_date: LastDate | None = Field(default=None, description=_LAST_DATE)
+    country: str | None = Field(default=None, description=_COUNTRY)
+    subdiv: str | None = Field(default=None, description=_SUBDIV)
     series: Annotated[list[Series] | None, StopAtFirst()] = Field(
         default=None,
         description=f"Up to {MAX_SERIES:,} series, of any lengths; answered in the same order.",
@@ -114,13 +147,25 @@ class ForecastRequest(BaseModel):
         if (self.values is None) == (self.series is None):
             came = "neither" if self.values is None else "both"
             raise PydanticCustomError("one_form", f"expected either values (one series) or series (many), got {came}")
-        if self.series is not None and self.last_date is not None:
-            raise PydanticCustomError("one_form", "expected a last_date inside each of the series, got one beside them")
+        if self.series is not None:
+            for name in ("last_date", "country", "subdiv"):
+                if getattr(self, name) is not None:
+                    raise PydanticCustomError(
+                        "one_form", "expected a {name} inside each of the series, got one beside them", {"name": name}
+                    )
+        else:
+            _known_place(self.country, self.subdiv, self.last_date)
         return self
 
     def every(self) -> Sequence[Series]:
         """Give the series of either form as one sequence."""
-        return self.series or [Series.model_construct(values=self.values or [], last_date=self.last_date)]
+        if self.series:
+            return self.series
+        return [
+            Series.model_construct(
+                values=self.values or [], last_date=self.last_date, country=self.country, subdiv=self.subdiv
+            )
+        ]
 
 
 class Forecast(BaseModel):
@@ -192,16 +237,24 @@ async def forecast(engine: Engine, request: ForecastRequest, *, timeout: float) 
 async def _infer(engine: Engine, every: Sequence[Series], deadline: float) -> list[tuple[list[int], InferResult]]:
     """Ask for all the series, those of one length together; the engine pads and merges where that is worth it.
 
-    All answers come from one version, also when another takes over in between.
+    Those with a country are asked for with its holidays, by another signature of the same weights. All answers come
+    from one version, also when another takes over in between.
     """
-    groups: defaultdict[int, list[int]] = defaultdict(list)
+    groups: defaultdict[tuple[int, str], list[int]] = defaultdict(list)
     for index, series in enumerate(every):
-        groups[len(series.values)].append(index)
+        signature = DEFAULT_SIGNATURE if series.country is None else WITH_HOLIDAYS
+        groups[len(series.values), signature].append(index)
 
     async def ask(version: int | None) -> list[InferResult]:
         requests = [
-            InferRequest(MODEL, _inputs([every[row] for row in rows]), version=version, deadline=deadline)
-            for rows in groups.values()
+            InferRequest(
+                MODEL,
+                _inputs([every[row] for row in rows], signature),
+                version=version,
+                signature=signature,
+                deadline=deadline,
+            )
+            for (_, signature), rows in groups.items()
         ]
         try:
             async with asyncio.TaskGroup() as group:  # where one fails, the others need not be computed
@@ -216,12 +269,28 @@ async def _infer(engine: Engine, every: Sequence[Series], deadline: float) -> li
     return list(zip(groups.values(), results, strict=True))
 
 
-def _inputs(group: Sequence[Series]) -> dict[str, NDArray[Any]]:
-    """Give history float32 [batch, time], NaN where a value is null, and end_day int32 [batch]."""
-    return {
+def _inputs(group: Sequence[Series], signature: str) -> dict[str, NDArray[Any]]:
+    """Give history float32 [batch, time], NaN where a value is null, and end_day int32 [batch].
+
+    With holidays, also holidays float32 [batch, time + 7].
+    """
+    inputs: dict[str, NDArray[Any]] = {
         "history": np.array([series.values for series in group], np.float32),
         "end_day": np.array([_end_day(series.last_date) for series in group], np.int32),
     }
+    if signature == WITH_HOLIDAYS:
+        inputs["holidays"] = np.stack([_holidays(series) for series in group])
+    return inputs
+
+
+def _holidays(series: Series) -> NDArray[np.float32]:
+    """Give the flags of the last days of the history, as many as a forecaster could use, and of the seven after it."""
+    length = len(series.values)
+    if series.country is None or series.last_date is None:
+        return np.zeros(length + HORIZON, np.float32)
+    known = min(length, _MOST_FLAGGED)
+    flags = public_holidays.flags(series.country, series.subdiv, series.last_date, known, HORIZON)
+    return np.pad(flags, (length - known, 0))
 
 
 def _end_day(day: date | None) -> int:

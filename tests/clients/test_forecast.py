@@ -43,6 +43,38 @@ def test_without_a_date_the_day_is_unknown(client, server):
     assert forecast.to_frame().index.name == "step"
 
 
+def test_with_a_country_the_holidays_are_sent(client, server):
+    client.forecast(WEEKS, last_date="2019-05-24", country="US")
+    assert server.peers.requests[-1].parameters["signature_name"].string_param == "with_holidays"
+    flags = sent(server, "holidays")
+    assert flags.shape == (1, 28)
+    assert np.flatnonzero(flags[0]).tolist() == [23]  # Memorial Day, May 27th
+    client.forecast(WEEKS, last_date="2019-05-24")
+    assert not server.peers.requests[-1].parameters
+    assert [tensor.name for tensor in server.peers.requests[-1].inputs] == ["history", "end_day"]
+
+
+def test_holidays_of_many_series_are_padded_with_them(client, server):
+    client.forecast_many([WEEKS, WEEKS[:7]], last_dates=["2019-02-07", "2019-05-24"], country="US", subdiv="IL")
+    flags = sent(server, "holidays")
+    assert [np.flatnonzero(row).tolist() for row in flags] == [[23], [3, 25]]  # the shorter travels first
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"country": "US"}, "expected a date beside a country"),
+        ({"last_date": "2019-05-24", "country": "Atlantis"}, "Received: 'Atlantis', None"),
+        ({"last_date": "2019-05-24", "country": "US", "subdiv": "XX"}, "Received: 'US', 'XX'"),
+        ({"last_date": "2019-05-24", "subdiv": "IL"}, "expected a country beside it"),
+    ],
+)
+def test_holidays_that_nobody_knows_are_refused(client, server, options, message):
+    with pytest.raises(InvalidInput, match=message):
+        client.forecast(WEEKS, **options)
+    assert server.peers.requests == []
+
+
 @pytest.mark.parametrize(
     "day",
     [

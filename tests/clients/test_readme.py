@@ -22,7 +22,7 @@ def beside_the_files(tmp_path, monkeypatch, blue_clip):
 @pytest.mark.usefixtures("beside_the_files")
 def test_the_code_runs(server, capsys):
     blocks = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.M | re.S)
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     address = f'grpc_target="{server.grpc_target}", http_url="{server.http_url}"'
     code = "\n".join(blocks).replace('"localhost"', address)
     names: dict = {"__name__": "readme"}

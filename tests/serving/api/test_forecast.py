@@ -42,6 +42,37 @@ async def test_gaps_travel_as_nan(engine):
     assert np.array_equal(engine.requests[0].inputs["history"], [[np.nan, *WEEK, np.nan]], equal_nan=True)
 
 
+async def test_with_a_country_the_holidays_go_along(engine):
+    answer = await forecast(engine, ask({"values": WEEK, "last_date": "2019-05-24", "country": "US"}), timeout=5)
+    (request,) = engine.requests
+    assert request.signature == "with_holidays"
+    assert request.inputs["holidays"].tolist() == [[0.0] * 9 + [1.0] + [0.0] * 4]  # Memorial Day, May 27th
+    assert answer.mean == [8.5, 9.5, -89.5, 11.5, 12.5, 13.5, 14.5]
+
+
+async def test_a_subdivision_has_holidays_of_its_own(engine):
+    plain = {"values": WEEK, "last_date": "2019-02-07", "country": "US"}
+    await forecast(engine, ask(plain), timeout=5)
+    await forecast(engine, ask(plain | {"subdiv": "IL"}), timeout=5)
+    assert [int(request.inputs["holidays"].sum()) for request in engine.requests] == [0, 1]  # Lincoln's Birthday
+
+
+async def test_series_with_and_without_a_country_are_asked_for_apart_and_answered_in_order(engine):
+    dated = {"values": WEEK, "last_date": "2019-05-24"}
+    series = [dated, dated | {"country": "US"}, dated | {"country": "DE"}]
+    answer = await forecast(engine, ask({"series": series}), timeout=5)
+    assert [request.signature for request in engine.requests] == ["serving_default", "with_holidays"]
+    assert [one.mean[2] for one in answer.forecasts] == [10.5, -89.5, 10.5]
+    assert [one.mean[5] for one in answer.forecasts] == [13.5, 13.5, -86.5]  # Ascension Day, May 30th
+
+
+@pytest.mark.parametrize("last_date", ["1900-01-01", "2200-12-31"])
+async def test_holidays_are_looked_up_on_every_date_that_is_taken(engine, last_date):
+    body = {"values": [1.0] * 5000, "last_date": last_date, "country": "US"}
+    await forecast(engine, ask(body), timeout=5)
+    assert engine.requests[0].inputs["holidays"].shape == (1, 5007)
+
+
 async def test_many_are_answered_in_order(engine):
     series = [{"values": [float(index)] * (7 + index % 300)} for index in range(500)]
     series[3]["last_date"] = "2020-02-26"
@@ -122,6 +153,24 @@ async def test_an_answer_does_not_depend_on_the_others(engine, series):
         (
             '{"series": [{"values": [1,2,3,4,5,6,7]}], "last_date": "2019-05-31"}',
             "a last_date inside each of the series",
+        ),
+        (
+            '{"series": [{"values": [1,2,3,4,5,6,7]}], "country": "US"}',
+            "a country inside each of the series",
+        ),
+        ('{"values": [1,2,3,4,5,6,7], "country": "US"}', "expected last_date beside country"),
+        ('{"series": [{"values": [1,2,3,4,5,6,7], "country": "US"}]}', "series[0]: expected last_date beside country"),
+        (
+            '{"values": [1,2,3,4,5,6,7], "last_date": "2019-05-31", "country": "Atlantis"}',
+            "expected the code of a country whose holidays are known, such as US; got Atlantis",
+        ),
+        (
+            '{"values": [1,2,3,4,5,6,7], "last_date": "2019-05-31", "country": "GB", "subdiv": "XX"}',
+            "expected a subdivision of GB (ENG, NIR, SCT, WLS); got XX",
+        ),
+        (
+            '{"values": [1,2,3,4,5,6,7], "last_date": "2019-05-31", "subdiv": "IL"}',
+            "expected a country beside subdiv, got none",
         ),
         ('{"series": []}', "series: expected at least 1, got 0"),
         ('{"series": [{"last_date": "2019-05-31"}]}', "series[0].values: expected this field"),

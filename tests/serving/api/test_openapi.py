@@ -98,7 +98,7 @@ async def test_the_page_describes_every_field(page):
 
 async def test_the_page_knows_both_forms_of_a_forecast(page):
     body = body_of(page, "/forecast")
-    assert set(body["properties"]) == {"values", "last_date", "series"}
+    assert set(body["properties"]) == {"values", "last_date", "country", "subdiv", "series"}
     assert body["properties"]["values"]["items"] == {"type": "number", "nullable": True}
     assert body["properties"]["series"]["items"] == {"$ref": "#/components/schemas/Series"}
     forms = [form["$ref"].rpartition("/")[2] for form in answer_of(page, "/forecast")["oneOf"]]

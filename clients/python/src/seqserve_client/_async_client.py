@@ -67,6 +67,8 @@ class AsyncClient(BaseClient):
         values: "pd.Series[Any]",
         *,
         last_date: Day | None = None,
+        country: str | None = None,
+        subdiv: str | None = None,
         model: str = FORECASTER,
         version: str | int = "",
         deadline: float | None = None,
@@ -77,6 +79,8 @@ class AsyncClient(BaseClient):
         values: Values,
         *,
         last_date: Day | None = None,
+        country: str | None = None,
+        subdiv: str | None = None,
         model: str = FORECASTER,
         version: str | int = "",
         deadline: float | None = None,
@@ -86,12 +90,14 @@ class AsyncClient(BaseClient):
         values: "Values | pd.Series[Any]",
         *,
         last_date: Day | None = None,
+        country: str | None = None,
+        subdiv: str | None = None,
         model: str = FORECASTER,
         version: str | int = "",
         deadline: float | None = None,
     ) -> "Forecast | pd.DataFrame":
         """As Client.forecast, awaited."""
-        return await self._rpc(self._forecast_rpc(values, last_date, model, version), deadline)
+        return await self._rpc(self._forecast_rpc(values, last_date, country, subdiv, model, version), deadline)
 
     @overload
     async def forecast_many(
@@ -99,6 +105,8 @@ class AsyncClient(BaseClient):
         series: "pd.DataFrame",
         *,
         last_dates: Sequence[Day | None] | None = None,
+        country: str | None = None,
+        subdiv: str | None = None,
         model: str = FORECASTER,
         version: str | int = "",
         deadline: float | None = None,
@@ -109,6 +117,8 @@ class AsyncClient(BaseClient):
         series: "Sequence[Values | pd.Series[Any]]",
         *,
         last_dates: Sequence[Day | None] | None = None,
+        country: str | None = None,
+        subdiv: str | None = None,
         model: str = FORECASTER,
         version: str | int = "",
         deadline: float | None = None,
@@ -118,12 +128,14 @@ class AsyncClient(BaseClient):
         series: "Sequence[Values | pd.Series[Any]] | pd.DataFrame",
         *,
         last_dates: Sequence[Day | None] | None = None,
+        country: str | None = None,
+        subdiv: str | None = None,
         model: str = FORECASTER,
         version: str | int = "",
         deadline: float | None = None,
     ) -> "list[Forecast] | pd.DataFrame":
         """As Client.forecast_many, awaited."""
-        rpcs, finish = self._forecast_many_rpcs(series, last_dates, model, version)
+        rpcs, finish = self._forecast_many_rpcs(series, last_dates, country, subdiv, model, version)
         whole = self._tries(self._timeout.infer, deadline)
         forecasts: list[Forecast] = []
         for rpc in rpcs:

@@ -13,6 +13,7 @@ from tritonclient.grpc import service_pb2
 from seqserve_client import _series, _sketch, _video
 from seqserve_client._calls import Rpc, Upload
 from seqserve_client._exceptions import BadAnswer, InvalidInput, MissingDependency, error_of_http
+from seqserve_client._holidays import Place
 from seqserve_client._options import Retry, Timeout, Tries
 from seqserve_client._results import (
     Classification,
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 FORECASTER, SKETCH, VIDEO = "forecaster", "sketchrnn", "video"
+WITH_HOLIDAYS = "with_holidays"
+"""The forecaster's signature that takes the public holidays of the history and of the week after it."""
+
 MAX_BATCH = 64
 """Rows that go in one request; longer lists of series are sent in turn."""
 
@@ -101,19 +105,30 @@ class BaseClient:
         return Tries(retry or self._retry, usual if deadline is None else deadline)
 
     def _infer_rpc(
-        self, model: str, inputs: Mapping[str, Array], version: str | int, outputs: Sequence[str] | None
+        self,
+        model: str,
+        inputs: Mapping[str, Array],
+        version: str | int,
+        outputs: Sequence[str] | None,
+        signature: str = "",
     ) -> Rpc[InferResult]:
         if not inputs:
             raise InvalidInput(f"{model}: expected at least one input. Received: none")
         arrays = {name: np.asarray(array) for name, array in inputs.items()}
-        request = infer_request(model, str(version), arrays, outputs or ())
+        request = infer_request(model, str(version), arrays, outputs or (), signature)
         return Rpc("ModelInfer", request, _read_infer)
 
     def _forecast_rpc(
-        self, values: "_series.Values | Series", last_date: _series.Day | None, model: str, version: str | int
+        self,
+        values: "_series.Values | Series",
+        last_date: _series.Day | None,
+        country: str | None,
+        subdiv: str | None,
+        model: str,
+        version: str | int,
     ) -> "Rpc[Forecast | pd.DataFrame]":
         history = self._history(values, last_date)
-        rpc = self._histories_rpc([history], model, version)
+        rpc = self._histories_rpc([history], _place(country, subdiv), model, version)
         if _series.is_series(values):
             return rpc.then(lambda forecasts: forecasts[0].to_frame())
         return rpc.then(lambda forecasts: forecasts[0])
@@ -122,6 +137,8 @@ class BaseClient:
         self,
         series: "Sequence[_series.Values | Series] | pd.DataFrame",
         last_dates: Sequence[_series.Day | None] | None,
+        country: str | None,
+        subdiv: str | None,
         model: str,
         version: str | int,
     ) -> "tuple[list[Rpc[list[Forecast]]], Callable[[list[Forecast]], list[Forecast] | pd.DataFrame]]":
@@ -141,10 +158,11 @@ class BaseClient:
         histories = [
             self._history(values, day, f"series {i}") for i, (values, day) in enumerate(zip(many, dates, strict=True))
         ]
+        place = _place(country, subdiv)
         # Those of like length travel together, so that little of a batch is padding.
         order = sorted(range(len(histories)), key=lambda i: histories[i].values.size)
         rpcs = [
-            self._histories_rpc([histories[j] for j in order[i : i + MAX_BATCH]], model, version)
+            self._histories_rpc([histories[j] for j in order[i : i + MAX_BATCH]], place, model, version)
             for i in range(0, len(order), MAX_BATCH)
         ]
         places = np.argsort(order)
@@ -160,9 +178,10 @@ class BaseClient:
         return whole if self._max_history is None else replace(whole, values=whole.values[-self._max_history :])
 
     def _histories_rpc(
-        self, histories: Sequence[_series.History], model: str, version: str | int
+        self, histories: Sequence[_series.History], place: Place | None, model: str, version: str | int
     ) -> Rpc[list[Forecast]]:
-        rpc = self._infer_rpc(model, _series.inputs_of(histories), version, ("mean", "quantiles"))
+        signature = "" if place is None else WITH_HOLIDAYS
+        rpc = self._infer_rpc(model, _series.inputs_of(histories, place), version, ("mean", "quantiles"), signature)
         return rpc.then(lambda result: _series.forecasts_of(result, histories))
 
     def _sketch_rpc(
@@ -217,6 +236,12 @@ class BaseClient:
     def _model_metadata_rpc(self, model: str, version: str | int) -> Rpc[ModelMetadata]:
         request = service_pb2.ModelMetadataRequest(name=model, version=str(version))
         return Rpc("ModelMetadata", request, _read_metadata)
+
+
+def _place(country: str | None, subdiv: str | None) -> Place | None:
+    if country is None and subdiv is not None:
+        raise InvalidInput(f"subdiv: expected a country beside it. Received: {subdiv!r} alone")
+    return None if country is None else Place(country, subdiv)
 
 
 def _side_by_side(frame: "pd.DataFrame") -> "Callable[[list[Forecast]], pd.DataFrame]":

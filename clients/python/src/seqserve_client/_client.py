@@ -63,6 +63,8 @@ class Client(BaseClient):
         values: "pd.Series[Any]",
         *,
         last_date: Day | None = None,
+        country: str | None = None,
+        subdiv: str | None = None,
         model: str = FORECASTER,
         version: str | int = "",
         deadline: float | None = None,
@@ -73,6 +75,8 @@ class Client(BaseClient):
         values: Values,
         *,
         last_date: Day | None = None,
+        country: str | None = None,
+        subdiv: str | None = None,
         model: str = FORECASTER,
         version: str | int = "",
         deadline: float | None = None,
@@ -82,6 +86,8 @@ class Client(BaseClient):
         values: "Values | pd.Series[Any]",
         *,
         last_date: Day | None = None,
+        country: str | None = None,
+        subdiv: str | None = None,
         model: str = FORECASTER,
         version: str | int = "",
         deadline: float | None = None,
@@ -90,13 +96,15 @@ class Client(BaseClient):
 
         last_date: the date of the last value, where it is known: weekdays and seasons help the model. Its
         calendar covers 1970 to 2099; other dates do not help, and the forecast has its dates all the same.
+        country, subdiv: ISO 3166 codes of the place whose public holidays the series feels, such as "US" and "IL";
+        needs a date and the package holidays (the extra of that name).
 
         A pandas Series answers with the DataFrame of Forecast.to_frame(): "mean" and "0.1" to "0.9", one row
         a day. Its DatetimeIndex (or daily PeriodIndex) gives the dates, in any order; days that it lacks
         count as missing; times of day, days given twice and other spacings are InvalidInput. Any other index
         is ignored.
         """
-        return self._rpc(self._forecast_rpc(values, last_date, model, version), deadline)
+        return self._rpc(self._forecast_rpc(values, last_date, country, subdiv, model, version), deadline)
 
     @overload
     def forecast_many(
@@ -104,6 +112,8 @@ class Client(BaseClient):
         series: "pd.DataFrame",
         *,
         last_dates: Sequence[Day | None] | None = None,
+        country: str | None = None,
+        subdiv: str | None = None,
         model: str = FORECASTER,
         version: str | int = "",
         deadline: float | None = None,
@@ -114,6 +124,8 @@ class Client(BaseClient):
         series: "Sequence[Values | pd.Series[Any]]",
         *,
         last_dates: Sequence[Day | None] | None = None,
+        country: str | None = None,
+        subdiv: str | None = None,
         model: str = FORECASTER,
         version: str | int = "",
         deadline: float | None = None,
@@ -123,16 +135,20 @@ class Client(BaseClient):
         series: "Sequence[Values | pd.Series[Any]] | pd.DataFrame",
         *,
         last_dates: Sequence[Day | None] | None = None,
+        country: str | None = None,
+        subdiv: str | None = None,
         model: str = FORECASTER,
         version: str | int = "",
         deadline: float | None = None,
     ) -> "list[Forecast] | pd.DataFrame":
         """Forecast many series, of any lengths, in as few requests as their number allows (64 in each).
 
+        country, subdiv: as for `forecast`, of all the series; each then needs a date.
+
         A DataFrame with one series in each column answers with a DataFrame whose columns have two levels:
         the series, then "mean" and "0.1" to "0.9".
         """
-        rpcs, finish = self._forecast_many_rpcs(series, last_dates, model, version)
+        rpcs, finish = self._forecast_many_rpcs(series, last_dates, country, subdiv, model, version)
         whole = self._tries(self._timeout.infer, deadline)
         return finish([f for rpc in rpcs for f in self._rpc(rpc, whole.remaining())])
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seqserve_client._exceptions import BadAnswer, InvalidInput
+from seqserve_client._holidays import Place
 from seqserve_client._results import LEVELS, Forecast, InferResult
 from seqserve_client._tensors import Array
 
@@ -21,6 +22,8 @@ Day = date | str | np.datetime64
 _EPOCH = date(1970, 1, 1)
 _FIRST, _LAST = date(1900, 1, 1), date(2200, 12, 31)
 _UNKNOWN_DAY = -1
+_MOST_FLAGGED = 3653  # days: ten years, more than a forecaster looks back
+HORIZON = 7
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,14 +131,27 @@ def _on_days(name: str, index: "pd.DatetimeIndex", values: Array) -> History:
     return history_of_values(spread, _EPOCH + timedelta(days=int(days[-1])), name)
 
 
-def inputs_of(histories: Sequence[History]) -> dict[str, Array]:
-    """The forecaster's inputs; NaN on the left of shorter series leaves their answer as it is."""
+def inputs_of(histories: Sequence[History], place: Place | None = None) -> dict[str, Array]:
+    """The forecaster's inputs; NaN on the left of shorter series leaves their answer as it is.
+
+    With a place, also its holidays, [batch, time + 7], for which every history needs a date.
+    """
     longest = max(history.values.size for history in histories)
     batch = np.full((len(histories), longest), np.nan, dtype=np.float32)
     for row, history in zip(batch, histories, strict=True):
         row[longest - history.values.size :] = history.values
     days = [_end_day(history.last_date) for history in histories]
-    return {"history": batch, "end_day": np.array(days, dtype=np.int32)}
+    inputs: dict[str, Array] = {"history": batch, "end_day": np.array(days, dtype=np.int32)}
+    if place is not None:
+        inputs["holidays"] = np.stack([_flags(history, place, longest) for history in histories])
+    return inputs
+
+
+def _flags(history: History, place: Place, longest: int) -> Array:
+    if history.last_date is None:
+        raise InvalidInput("last_date: expected a date beside a country: holidays are on dates. Received: none")
+    days = min(history.values.size, _MOST_FLAGGED)
+    return np.pad(place.flags(history.last_date, days, HORIZON), (longest - days, 0))
 
 
 def _end_day(last_date: date | None) -> int:

@@ -118,9 +118,13 @@ def _shaped(name: str, flat: Array, shape: Sequence[int]) -> Array:
         raise BadAnswer(f"{name}: expected {list(shape)} values. Received: {flat.size}") from None
 
 
-def infer_request(model: str, version: str, inputs: dict[str, Array], outputs: Sequence[str]) -> Any:
-    """The ModelInferRequest message for these arrays."""
+def infer_request(
+    model: str, version: str, inputs: dict[str, Array], outputs: Sequence[str], signature: str = ""
+) -> Any:
+    """The ModelInferRequest message for these arrays; by the default signature where none is named."""
     request = service_pb2.ModelInferRequest(model_name=model, model_version=version)
+    if signature:
+        request.parameters["signature_name"].string_param = signature
     for name, array in inputs.items():
         datatype, raw = encode(name, array)
         request.inputs.add(name=name, datatype=datatype, shape=array.shape)
