@@ -14,7 +14,8 @@ import keras
 import numpy as np
 
 from training.averaging import AverageInValidation
-from training.datasets import prepared
+from training.datasets import pipeline, prepared
+from training.datasets.measure import InputMeasuredError, measure
 from training.optimizers import optimizer
 from training.runlog import Progress, RunLog
 
@@ -52,6 +53,7 @@ class FitOptions:
     resume: bool = False
     export: bool = True
     export_only: bool = False
+    measure_input: int = 0
     fixed: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -205,6 +207,7 @@ def fit(
         FileExistsError: the folder holds a run already, and `options.resume` is off.
         ValueError: the run in the folder was started with other options or another model.
         FloatingPointError: the loss is no longer a number.
+        InputMeasuredError: `options.measure_input` asked for so many steps to be measured, and for no fit.
     """
     if mode not in ("min", "max"):
         raise ValueError(f'mode must be "min" or "max". Received: {mode!r}')
@@ -216,13 +219,15 @@ def fit(
     model.compile(made, loss=loss, metrics=metrics, jit_compile=compiled)
     # Not `made`: in half precision the model wraps it in one that scales the loss and has variables of its own.
     model.optimizer.build(model.trainable_variables)
+    if options.measure_input:
+        raise InputMeasuredError(measure(model, train, steps=options.measure_input))
     log = RunLog(options, model, monitor=monitor, mode=mode)
     first = log.begin()
     callbacks = [AverageInValidation(), Progress(log, train)]
     if not log.finished:
         model.fit(
-            train,
-            validation_data=valid,
+            pipeline.feed(train),
+            validation_data=pipeline.feed(valid),
             initial_epoch=first,
             epochs=options.epochs,
             shuffle=False,  # the batches come shuffled

@@ -10,6 +10,7 @@ from typing import Annotated, Any, get_type_hints
 import keras
 import typer
 
+from training.datasets.measure import InputMeasuredError
 from training.fitting import FitOptions, FitReport
 from training.runlog import saved_options
 
@@ -31,6 +32,7 @@ HELP = {
     "strategy": "How to spread the work: one device, all GPUs of the machine, or the machines that TF_CONFIG names.",
     "resume": "Continue the run in --run.",
     "export": "Whether to export a version at the end.",
+    "measure_input": "Train nothing; measure over so many steps whether training would wait for its input.",
     "export_only": "Export the run in --run as it is, wherever its weights were trained.",
 }
 _FLAGS = {"resume": ["--resume"], "export": ["--export/--no-export"], "export_only": ["--export-only"]}
@@ -62,7 +64,10 @@ def fit_options(
         @functools.wraps(train)
         def command(*args: Any, **given: Any) -> None:
             shared = {name: given.pop(name, default) for name, default in values.items()}
-            train(*args, **given, options=_asked_for(shared))
+            try:
+                train(*args, **given, options=_asked_for(shared))
+            except InputMeasuredError as measured:
+                typer.echo(measured)
 
         own = {name: p for name, p in inspect.signature(train).parameters.items() if name != "options"}
         shared = {

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from training.fitting import Batches, FitOptions
 
 CHECKPOINT = "checkpoint.npz"
-_FREE = ("run", "resume", "export", "export_only", "strategy", "fixed")
+_FREE = ("run", "resume", "export", "export_only", "measure_input", "strategy", "fixed")
 """Options that may change between the parts of a run: what is learnt does not depend on them."""
 
 

@@ -88,4 +88,13 @@ class SketchRnn(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self, files: Mapping[str, Path], split: str) -> Iterator[tuple[str, dict[str, Any]]]:
         for name, file in files.items():
             for index, drawing in enumerate(read_file(Path(file), [split])[split]):
-                yield f"{name}/{index}", {"strokes": np.rint(drawing).astype(np.int16), "label": name}
+                yield f"{name}/{index}", {"strokes": _int16(drawing, name), "label": name}
+
+
+def _int16(drawing: np.ndarray, name: str) -> np.ndarray:
+    if not np.array_equal(stored := drawing.astype(np.int16), drawing):
+        raise ValueError(
+            f"Expected whole offsets from -32768 to 32767 in the drawings of {name}, as published files have them; "
+            f"train on the folder itself. Received: some up to {np.abs(drawing).max()}"
+        )
+    return stored
