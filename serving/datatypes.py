@@ -51,12 +51,12 @@ BY_NAME = {kind.name: kind for kind in DATA_TYPES}
 BY_TF_NUMBER = {kind.tf_number: kind for kind in DATA_TYPES}
 BY_OIP_NAME = {kind.oip_name: kind for kind in DATA_TYPES if kind.oip_name is not None}
 _MAX_ELEMENTS = 2**58  # times 16 bytes is what numpy can address
-_BY_DTYPE = {kind.dtype: kind for kind in DATA_TYPES}
+BY_DTYPE = {kind.dtype: kind for kind in DATA_TYPES}
 
 
 def data_type_of(name: str, array: np.ndarray) -> DataType:
     """The type of an output; raises InvalidInput for those of TensorFlow's that no protocol here carries."""
-    kind = _BY_DTYPE.get(array.dtype)
+    kind = BY_DTYPE.get(array.dtype)
     if kind is None:
         raise InvalidInput(f"expected to send outputs of {', '.join(BY_NAME)}; got {name!r} of {array.dtype}")
     return kind
@@ -71,11 +71,14 @@ def element_count(name: str, shape: Sequence[int]) -> int:
     """
     if len(shape) > MAX_RANK:
         raise InvalidInput(f"input {name!r}: expected at most {MAX_RANK} dimensions, got {len(shape)}")
+    if not shape:
+        return 1
     # Each for itself first: a number of thousands of digits can be neither multiplied nor shown.
-    if any(abs(size) > _MAX_ELEMENTS for size in shape):
+    if max(shape) > _MAX_ELEMENTS or min(shape) < -_MAX_ELEMENTS:
         raise InvalidInput(f"input {name!r}: expected dimensions of at most {_MAX_ELEMENTS}, got a larger one")
-    if any(size < 0 for size in shape):
+    if min(shape) < 0:
         raise InvalidInput(f"input {name!r}: expected dimensions of 0 or more, got shape {list(shape)}")
-    if math.prod(max(size, 1) for size in shape) > _MAX_ELEMENTS:
+    count = math.prod(shape)
+    if (count or math.prod(max(size, 1) for size in shape)) > _MAX_ELEMENTS:
         raise InvalidInput(f"input {name!r}: expected a shape of at most {_MAX_ELEMENTS} elements, got {list(shape)}")
-    return math.prod(shape)
+    return count

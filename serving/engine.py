@@ -1,10 +1,10 @@
 """Inference and metadata, in plain numpy; what every front end calls."""
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -85,6 +85,25 @@ def _code(error: BaseException) -> Code:
     return Code.CANCELLED if isinstance(error, asyncio.CancelledError) else Code.INTERNAL
 
 
+class Refusals:
+    """A block that tells `count` of what is raised in it."""
+
+    __slots__ = ("_count", "_model")
+
+    def __init__(self, count: Callable[[str, BaseException], None], model: str) -> None:
+        self._count = count
+        self._model = model
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self._count(self._model, error)
+
+
 class Engine:
     """Answers requests for every model of a repository.
 
@@ -128,17 +147,15 @@ class Engine:
         finally:
             self._answered(self._known(request.model), code, time.monotonic() - began)
 
-    @contextlib.contextmanager
-    def refusals(self, model: str = "") -> Iterator[None]:
+    def refusals(self, model: str = "") -> "Refusals":
         """Counts what is raised in this block, in which a front end makes a request that `infer` will count.
 
         model: the name asked for, where it is known already.
         """
-        try:
-            yield
-        except BaseException as error:
-            self._refused(self._known(model), _code(error))
-            raise
+        return Refusals(self._count_refusal, model)
+
+    def _count_refusal(self, model: str, error: BaseException) -> None:
+        self._refused(self._known(model), _code(error))
 
     def _known(self, model: str) -> str:
         """Names that anybody can make up must not become labels."""

@@ -1,23 +1,24 @@
 """By which door a request came in, and when: what is told of it once it has been answered."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
+from types import TracebackType
 
 Served = Callable[[str, str, str, float], None]
 
 
 class Entry:
-    """One request between its arrival and its answer.
+    """One request between its arrival and its answer: what is in the block is done for it.
 
-    api: the method that was called. entrypoint: the protocol that it came by. deadline: when it must be answered at
+    api: the method that was called. entrypoint: the protocol that it came by. seconds: in which it must be answered;
+    None for the engine's own limit. deadline: when it must be answered at
     the latest, on the clock of time.monotonic(); None for the engine's own limit.
     """
 
-    __slots__ = ("_model", "_served", "api", "began", "deadline", "entrypoint")
+    __slots__ = ("_model", "_served", "_token", "api", "began", "deadline", "entrypoint")
 
-    def __init__(self, api: str, entrypoint: str, seconds: float | None) -> None:
+    def __init__(self, api: str, entrypoint: str, seconds: float | None = None) -> None:
         self.api = api
         self.entrypoint = entrypoint
         self.began = time.monotonic()
@@ -30,8 +31,15 @@ class Entry:
         self._model = model
         self._served = served
 
-    def leave(self) -> None:
-        if self._served is not None:
+    def __enter__(self) -> "Entry":
+        self._token = _current.set(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _current.reset(self._token)
+        if kind is None and self._served is not None:
             self._served(self._model, self.api, self.entrypoint, time.monotonic() - self.began)
 
 
@@ -41,15 +49,3 @@ _current: ContextVar[Entry | None] = ContextVar("entry", default=None)
 def current() -> Entry | None:
     """The request that this task works for."""
     return _current.get()
-
-
-@contextmanager
-def entered(api: str, entrypoint: str, seconds: float | None = None) -> Iterator[Entry]:
-    """The block answers one request, within `seconds` if there is such a limit."""
-    entry = Entry(api, entrypoint, seconds)
-    token = _current.set(entry)
-    try:
-        yield entry
-        entry.leave()
-    finally:
-        _current.reset(token)

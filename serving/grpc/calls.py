@@ -4,8 +4,8 @@ A method takes the parsed request and its deadline (on the clock of time.monoton
 returns the response, or raises a ServingError. Message classes come from the service's own descriptor.
 """
 
-import contextlib
 import logging
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, aclosing, nullcontext
@@ -17,7 +17,7 @@ from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import DecodeError, Message
 
-from serving.entry import entered
+from serving.entry import Entry
 from serving.errors import InvalidInput, ServingError
 from serving.grpc.gate import Gate
 
@@ -50,12 +50,12 @@ def service_handler(service: str, methods: Methods, gate: Gate | None = None) ->
 
     gate: bounds how many calls are worked on at once; None lets all in.
     """
-    passed: Callable[[], AbstractContextManager[None]] = nullcontext if gate is None else gate.passed
+    bound = gate or Gate(sys.maxsize)
     descriptor = descriptor_pool.Default().FindServiceByName(service)
     return grpc.method_handlers_generic_handler(
         service,
         {
-            declared.name: _handler(declared, methods[declared.name], passed)
+            declared.name: _handler(declared, methods[declared.name], bound)
             if declared.name in methods
             else _unimplemented(declared, sorted(methods))
             for declared in descriptor.methods
@@ -63,9 +63,7 @@ def service_handler(service: str, methods: Methods, gate: Gate | None = None) ->
     )
 
 
-def _handler(
-    declared: MethodDescriptor, method: Any, passed: Callable[[], AbstractContextManager[None]]
-) -> "grpc.RpcMethodHandler[Any, Any]":
+def _handler(declared: MethodDescriptor, method: Any, gate: Gate) -> "grpc.RpcMethodHandler[Any, Any]":
     request_class = message_factory.GetMessageClass(declared.input_type)
     refusals: Callable[[], AbstractContextManager[None]] = nullcontext
     if isinstance(method, Counted):
@@ -73,12 +71,16 @@ def _handler(
 
     async def unary(payload: bytes, context: Context) -> bytes:
         try:
-            with entered(declared.name, "GRPC"), contextlib.ExitStack() as inside:
+            with Entry(declared.name, "GRPC"):
                 with refusals():
-                    inside.enter_context(passed())
-                    request = _parse(request_class, payload)
-                response = await method(request, _deadline(context))
-                answer: bytes = response.SerializeToString()
+                    gate.enter()
+                try:
+                    with refusals():
+                        request = _parse(request_class, payload)
+                    response = await method(request, _deadline(context))
+                    answer: bytes = response.SerializeToString()
+                finally:
+                    gate.leave()
         except Exception as error:
             failure = error
         else:
@@ -87,7 +89,7 @@ def _handler(
 
     async def streaming(payload: bytes, context: Context) -> AsyncIterator[bytes]:
         try:
-            with passed():
+            with gate:
                 async for response in method(_parse(request_class, payload), _deadline(context)):
                     yield response.SerializeToString()
         except Exception as error:
@@ -99,7 +101,7 @@ def _handler(
     async def bidirectional(payloads: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
         requests = (_parse(request_class, payload) async for payload in payloads)
         try:
-            with passed():
+            with gate:
                 async with aclosing(method(requests, _deadline(context))) as responses:
                     async for response in responses:
                         yield response.SerializeToString()

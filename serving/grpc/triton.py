@@ -14,7 +14,7 @@ from tritonclient.grpc import model_config_pb2, service_pb2
 from serving import oip
 from serving.control import Control
 from serving.engine import Engine
-from serving.entry import entered
+from serving.entry import Entry
 from serving.errors import ServingError, Unimplemented
 from serving.grpc.calls import Methods
 from serving.grpc.parameters import plain
@@ -71,7 +71,7 @@ class TritonExtensions:
         async def answer(request: Any) -> Any:
             response = service_pb2.ModelStreamInferResponse()
             try:
-                with entered("ModelStreamInfer", "GRPC"):
+                with Entry("ModelStreamInfer", "GRPC"):
                     response.infer_response.CopyFrom(await self._infer(request, deadline))
             except ServingError as error:
                 response.error_message = error.message

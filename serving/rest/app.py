@@ -15,6 +15,7 @@ from serving.oip.wording import in_tritons_words
 from serving.rest.endpoint import Endpoint, Handler
 from serving.rest.errors import routing_error
 from serving.rest.oip import OpenInference
+from serving.rest.shortcuts import Shortcuts
 from serving.rest.tfserving import TensorFlowServing
 from serving.rest.triton import TritonExtensions
 
@@ -112,4 +113,4 @@ def build_app(
     app = Starlette(routes=routes, exception_handlers={HTTPException: routing_error})
     # A path is right or wrong; a redirect would be built from headers that anybody can write.
     app.router.redirect_slashes = False
-    return app
+    return Shortcuts(app)

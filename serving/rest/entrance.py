@@ -2,7 +2,7 @@
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving.entry import entered
+from serving.entry import Entry
 
 
 class Entrance:
@@ -20,7 +20,7 @@ class Entrance:
         if not api:
             await self._app(scope, receive, send)
             return
-        with entered(api, "REST", self._timeout):
+        with Entry(api, "REST", self._timeout):
             await self._app(scope, receive, send)
 
 

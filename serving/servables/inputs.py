@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
 
+from serving.datatypes import BY_DTYPE
 from serving.errors import FailedPrecondition, InvalidInput
 from serving.signature import TensorSpec
 
@@ -116,6 +117,7 @@ def read_rules(version: Path) -> Mapping[str, InputRule]:
 
 def check_input(spec: TensorSpec, array: np.ndarray) -> None:
     """Raises InvalidInput where an array does not fit its signature's dtype or, where that binds, shape."""
-    dtype = "string" if array.dtype.kind in "OSU" else array.dtype.name
+    known = BY_DTYPE.get(array.dtype)  # numpy makes its names anew each time
+    dtype = known.name if known else "string" if array.dtype.kind in "SU" else array.dtype.name
     if dtype != spec.dtype or not (spec.computed or spec.fits(array.shape)):
         raise InvalidInput(f"input '{spec.name}' must be {spec}; received: {dtype} {list(array.shape)}")
