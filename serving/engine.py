@@ -15,7 +15,7 @@ from serving.quoting import listed, shown
 from serving.repository import Repository
 from serving.repository.model_config import VersionPolicy
 from serving.sequences import Sequences, SequenceStep
-from serving.servables.batching import BatchPolicy
+from serving.servables.policy import BatchPolicy
 from serving.signature import DEFAULT_SIGNATURE, Signature
 
 if TYPE_CHECKING:

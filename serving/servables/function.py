@@ -11,10 +11,11 @@ import numpy as np
 from serving.errors import InvalidInput
 from serving.quoting import listed, shown
 from serving.savedmodel import Program
-from serving.servables.batching import Arrays, Batcher, BatchPolicy, BatchReport
+from serving.servables.batching import Batcher, BatchReport
 from serving.servables.batching_parameters import BatchingParameters
 from serving.servables.compiler import Compiler
 from serving.servables.inputs import InputRule, check_input
+from serving.servables.policy import Arrays, BatchPolicy
 from serving.servables.samples import Samples
 from serving.signature import TensorSpec
 

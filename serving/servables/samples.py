@@ -6,8 +6,8 @@ from itertools import product
 import numpy as np
 
 from serving.datatypes import BY_NAME
-from serving.servables.batching import Arrays
 from serving.servables.inputs import InputRule
+from serving.servables.policy import Arrays
 from serving.signature import Signature
 
 # Requests of so many shapes, beside their rows, are made into batches of every size.

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from serving.errors import FailedPrecondition
 from serving.savedmodel import SavedModel, WarmupRequest, load, read_warmup
-from serving.servables.batching import Arrays, BatchPolicy, BatchReport
+from serving.servables.batching import BatchReport
 from serving.servables.batching_parameters import BatchingParameters, read_batching_parameters
 from serving.servables.compiler import Compiler
 from serving.servables.function import Function
 from serving.servables.inputs import read_rules
+from serving.servables.policy import Arrays, BatchPolicy
 from serving.servables.statistics import ModelStatistics
 from serving.signature import Signature
 

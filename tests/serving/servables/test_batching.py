@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.errors import DeadlineExceeded, Internal, InvalidInput, Overloaded, Unavailable
-from serving.servables.batching import Batcher, BatchPolicy
+from serving.servables.batching import Batcher
 from serving.servables.inputs import InputRule
+from serving.servables.policy import BatchPolicy
 
 RULE = InputRule(axis=1, side="right", value=0.0, buckets=(4, 8), min_length=1)
 
