@@ -44,7 +44,7 @@ def prepare(name: str, *, source: Path | None = None, data_dir: Path | None = No
         if version.is_dir() and anew:
             shutil.rmtree(version)
             builder = _builder(dataset, config, source, folder)
-        for left in version.parent.glob(f"{version.name}.incomplete*"):
+        for left in version.parent.glob(f"incomplete.*_{version.name}"):
             shutil.rmtree(left)
         _prepare(builder, dataset)
     return version
@@ -72,10 +72,12 @@ def _parsed(name: str, source: Path | None) -> tuple[str, str | None]:
 
 
 def _builder(dataset: str, config: str | None, source: Path | None, data_dir: Path) -> Any:
+    import absl.logging
     import tensorflow_datasets as tfds
 
     from training.datasets import builders
 
+    absl.logging.set_verbosity(absl.logging.ERROR)  # it warns of what it does itself
     tfds.display_progress_bar(sys.stderr.isatty())
     if dataset in _LOCAL:
         made = builders.DailySeries if dataset == "daily_series" else builders.LabelledClips

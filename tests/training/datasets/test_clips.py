@@ -7,7 +7,7 @@ import pytest
 
 from training.datasets.clip_store import ClipError
 from training.datasets.clips import find_clips, load_clips
-from training.datasets.decoding import decode_clip, decode_picture, sample_indices
+from training.datasets.decoding import Encoded, decode_clip, decode_picture, sample_indices
 
 from ..clip_files import CODECS, write_clip, write_folder
 
@@ -106,3 +106,37 @@ def test_wrong_folders_are_refused(tmp_path: Path) -> None:
     (folder / "valid" / "loud" / "0.mp4").unlink()
     with pytest.raises(ClipError, match="valid/"):
         find_clips(folder)
+
+
+def test_folders_of_classes_alone_are_divided_by_the_names_of_files(tmp_path: Path) -> None:
+    for name in ("calm", "loud"):
+        (tmp_path / name).mkdir()
+        for place in range(60):
+            (tmp_path / name / f"{place}.mp4").touch()
+    classes, files = find_clips(tmp_path)
+    assert classes == ("calm", "loud")
+    assert sum(len(those) for those in files.values()) == 120
+    assert {label for those in files.values() for _, label in those} == {0, 1}
+    assert len(files["train"]) > 80
+    for split in ("valid", "test"):
+        assert len(files[split]) > 4
+
+    (tmp_path / "calm" / "another.mp4").touch()
+    _, more = find_clips(tmp_path)
+    for split, those in files.items():
+        assert set(those) <= set(more[split])
+
+
+def test_folders_of_classes_alone_with_too_few_clips_are_refused(tmp_path: Path) -> None:
+    for name in ("calm", "loud"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.mp4").touch()
+    with pytest.raises(ClipError, match=r"make folders train/, valid/ and test/ of your own\. Received: none of calm"):
+        find_clips(tmp_path)
+
+
+def test_the_content_of_a_file_decodes_as_the_file_does(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.webm")
+    assert (decode_clip(Encoded("clip", path.read_bytes())) == decode_clip(path)).all()
+    with pytest.raises(ClipError, match="Received: that one"):
+        decode_clip(Encoded("that one", b"no clip"))

@@ -28,7 +28,7 @@ def test_a_name_means_the_newest_version(data_dir: Path) -> None:
     record(data_dir / "sketch_rnn/animals/1.0.0", "sketch_rnn")
     newest = record(data_dir / "sketch_rnn/animals/1.10.0", "sketch_rnn")
     record(data_dir / "sketch_rnn/animals/1.9.0", "sketch_rnn")
-    record(data_dir / "sketch_rnn/animals/2.0.0.incomplete1a2b", "sketch_rnn")
+    record(data_dir / "sketch_rnn/animals/incomplete.1A2B3C_2.0.0", "sketch_rnn")
     for given in ("sketch_rnn/animals", "sketch_rnn", newest, newest.parent):
         assert prepared.locate(Path(given), "sketch_rnn") == newest
     assert prepared.counts(newest) == {"train": 7, "valid": 0}
