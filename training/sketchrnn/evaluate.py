@@ -1,4 +1,4 @@
-"""`python -m training evaluate sketchrnn`: how often an exported classifier is right on the test drawings."""
+"""`python -m training evaluate sketchrnn`: how often exported classifiers are right on drawings they have not seen."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,71 +6,69 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from training.scores import Accuracy, hits
+from training.report import Models, Save, Section, facts, markdown_table, publish
+from training.scores import hits
 from training.sketchrnn import data, generate
+from training.sketchrnn.comparison import Classifier, baseline_row, length_rows, model_row, robustness_rows
+from training.sketchrnn.mistakes import confused, hardest_classes
+from training.sketchrnn.plots import draw_classes, draw_confused, draw_curves
 
-BATCH = 64
+PLOTS = {
+    "confused": "The commonest mistakes, with drawings that were so mistaken",
+    "classes": "Right answers of every class, and the classes at both ends",
+    "curves": "Accuracy on the validation drawings over the epochs of each fit",
+}
 
 
 def evaluate(
     folder: Annotated[
         Path | None, typer.Option("--data", help="Folder in the sketch-rnn layout. Default: generated drawings.")
     ] = None,
-    model: Annotated[Path, typer.Option(help="Version directory of an exported classifier.")] = Path(
-        "models/sketchrnn/1"
-    ),
+    model: Models = [Path("models/sketchrnn/1")],  # noqa: B006
     split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
+    robust: Annotated[bool, typer.Option(help="Change the drawings in several ways, too; ten times the work.")] = False,
     seed: Annotated[int, typer.Option(help="Of generated drawings.")] = 0,
+    save: Save = None,
 ) -> None:
-    """Print top-1 and top-5 accuracy of an exported classifier, and the classes that it finds hardest."""
+    """Print one table of exported classifiers, and of the first its accuracy by length and its mistakes."""
     if split not in data.SPLITS:
         raise ValueError(f"Expected a split among {', '.join(data.SPLITS)}. Received: {split}")
-    sketches = data.load(folder, [split]) if folder else generate.sketches(seed=seed)
-    listed = (model / "assets" / "labels.txt").read_text(encoding="utf-8").splitlines()
-    if listed != list(sketches.classes):
-        raise ValueError(
-            f"Expected data of the {len(listed)} classes of {model}. "
-            f"Received: {len(sketches.classes)} classes, first {sketches.classes[:3]}"
-        )
+    sketches = data.load(folder, sorted({"train", split})) if folder else generate.sketches(seed=seed)
+    classifiers = [Classifier.load(version) for version in model]
+    for classifier in classifiers:
+        if classifier.labels != tuple(sketches.classes):
+            raise ValueError(
+                f"Expected data of the {len(classifier.labels)} classes of {classifier.version}. "
+                f"Received: {len(sketches.classes)} classes, first {list(sketches.classes[:3])}"
+            )
     drawings = sketches.splits[split]
-    probabilities = predict(model, drawings)
-    _print(sketches, drawings, probabilities)
+    answers = [classifier.predict(drawings) for classifier in classifiers]
+    rows = [model_row(*found) for found in zip(classifiers, [drawings] * len(answers), answers, strict=True)]
+    rows.append(baseline_row(sketches.splits["train"], drawings, len(sketches.classes)))
+    parts = [f"On the {len(drawings):,} drawings of `{split}`, with intervals of 95%:", markdown_table(rows)]
+    parts += [f"Of `{model[0]}`:", markdown_table(length_rows(drawings, answers[0]))]
+    if robust:
+        parts.append(markdown_table(robustness_rows(classifiers[0], drawings)))
+    parts.append(_mistakes(sketches, drawings, answers[0]))
+    plots = {}
+    if save is not None:
+        predicted = answers[0].argmax(axis=1)
+        histories = {str(version): facts(version).get("history", []) for version in model}
+        plots = {
+            "confused": draw_confused(sketches.classes, drawings, predicted),
+            "classes": draw_classes(sketches.classes, predicted == drawings.labels, drawings.labels),
+            "curves": draw_curves({name: history for name, history in histories.items() if history}),
+        }
+        parts += [f"![{PLOTS[name]}](accuracy/sketchrnn-{name}.png)" for name in plots]
+    publish(Section(family="sketchrnn", markdown="\n\n".join(parts), plots=plots), save)
 
 
-def predict(version: Path, drawings: data.Drawings) -> np.ndarray:
-    """Probabilities float32 [drawings, classes] from the exported signature."""
-    import tensorflow as tf
-
-    served = tf.saved_model.load(str(version)).signatures["serving_default"]
-    order = np.argsort(drawings.lengths, kind="stable")
-    parts = []
-    for start in range(0, len(order), BATCH):
-        strokes = drawings.padded(order[start : start + BATCH], data.BUCKETS)
-        rows = len(strokes)
-        strokes = np.pad(strokes, [(0, BATCH - rows), (0, 0), (0, 0)])
-        parts.append(served(strokes=tf.constant(strokes))["probabilities"].numpy()[:rows])
-    found = np.concatenate(parts)
-    out = np.empty_like(found)
-    out[order] = found
-    return out
-
-
-def _print(sketches: data.Sketches, drawings: data.Drawings, probabilities: np.ndarray) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    first, five = (hits(probabilities, drawings.labels, k) for k in (1, 5))
-    table = Table("drawings", "count", "top-1", "top-5", title="Share of right answers (95 % interval)")
-    lengths = drawings.lengths
-    parts = {"all": lengths > 0, "up to 32 points": lengths <= 32, "33 to 64": (lengths > 32) & (lengths <= 64)}
-    parts["over 64"] = lengths > 64
-    for name, part in parts.items():
-        if part.any():
-            figures = (str(Accuracy.of(right[part])) for right in (first, five))
-            table.add_row(name, str(int(part.sum())), *figures)
-    console = Console()
-    console.print(table)
-    shares = [(float(first[drawings.labels == label].mean()), name) for label, name in enumerate(sketches.classes)]
-    shares.sort()
-    for title, some in (("hardest", shares[:8]), ("easiest", shares[:-9:-1])):
-        console.print(f"{title}: " + ", ".join(f"{name} {100 * share:.0f} %" for share, name in some))
+def _mistakes(sketches: data.Sketches, drawings: data.Drawings, probabilities: np.ndarray) -> str:
+    found = hardest_classes(hits(probabilities, drawings.labels, 1), drawings.labels)
+    named = [f"{sketches.classes[label]} {100 * share:.0f}%" for label, share in found]
+    pairs = confused(probabilities.argmax(axis=1), drawings.labels)
+    taken = [f"{sketches.classes[label]} for {sketches.classes[other]} ({often})" for label, other, often in pairs]
+    return (
+        f"- Hardest: {', '.join(named[:8])}.\n- Easiest: {', '.join(named[:-9:-1])}.\n"
+        f"- Most often one is taken for the other: {', '.join(taken) or 'none'}."
+    )

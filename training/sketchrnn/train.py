@@ -45,13 +45,13 @@ def train(
 ) -> None:
     """Train a sketch classifier, then export it as the next version of models/sketchrnn."""
     architectures.expect_known(arch)
-    config = SketchConfig(dropout=dropout, recurrent_dropout=recurrent_dropout, cell=cell)
+    config = SketchConfig(dropout=dropout, recurrent_dropout=recurrent_dropout, cell=cell, bptt=options.bptt)
     varied = data.Augmentation(rotation, stretch, shear, flip, drop, jitter, drop_strokes)
     fixed = {
         "data": fitting.fingerprint(folder, "*.npz", "categories.txt"),
         "arch": arch,
         "start_from": [str(source) for source in start_from or ()],
-        **asdict(config),
+        **{name: value for name, value in asdict(config).items() if name != "bptt"},  # that is an option of every fit
         **asdict(varied),
     }
     options = replace(options, fixed=fixed)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from training.recurrent import TruncatedRNN
 from training.sketchrnn import architectures, generate
 from training.sketchrnn.features import Features
 from training.sketchrnn.model import SketchConfig
@@ -116,6 +117,14 @@ def test_recurrent_dropout_reaches_the_layers() -> None:
         made = architectures.build(name, CLASSES, SketchConfig(recurrent_dropout=0.25))
         recurrent = [layer for layer in made._flatten_layers() if isinstance(layer, keras.layers.LSTM)]
         assert {layer.recurrent_dropout for layer in recurrent} == {0.25}
+
+
+def test_truncation_reaches_the_layers_and_leaves_the_answer_alone(strokes: np.ndarray) -> None:
+    plain, truncated = (architectures.build("lstm", CLASSES, SketchConfig(bptt=steps)) for steps in (0, 3))
+    truncated.set_weights(plain.get_weights())
+    assert any(isinstance(layer, TruncatedRNN) for layer in truncated.layers)
+    few = strokes[:3, :8]
+    np.testing.assert_allclose(truncated(few, training=False), plain(few, training=False), atol=1e-5)
 
 
 def test_unknown_names_are_refused() -> None:

@@ -124,21 +124,30 @@ def test_a_run_continues_with_its_own_options_and_data_only(
         train(**({"folder": folder, "run": version.parents[2] / "run", "epochs": 1, "resume": True} | changes))
 
 
-def test_evaluating_prints_accuracy_with_intervals(
-    version: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+def test_evaluating_prints_one_table_and_writes_the_section(
+    version: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    evaluate(folder, model=version)
+    monkeypatch.setattr("training.latency.latency", lambda version, request: 1.5)  # it takes a process of its own
+    (tmp_path / "accuracy.md").write_text("# before\n<!-- sketchrnn -->\n<!-- /sketchrnn -->\nafter\n")
+    evaluate(folder, model=[version], robust=True, save=tmp_path)
     printed = capsys.readouterr().out
-    assert "top-1" in printed
-    assert " 44 " in printed
-    assert "hardest: " in printed
+    assert "On the 44 drawings of `test`" in printed
+    assert "| conv_bilstm | 711,244 |" in printed
+    for part in ("top-1", "| 1.50 |", "nearest mean picture", "33 to 64", "turned by +15°", "first 50%", "Hardest: "):
+        assert part in printed
+    page = (tmp_path / "accuracy.md").read_text()
+    assert page.startswith("# before\n")
+    assert printed.strip() in page
+    plots = sorted((tmp_path / "accuracy").iterdir())
+    assert [plot.name for plot in plots] == [f"sketchrnn-{name}.png" for name in ("classes", "confused", "curves")]
+    assert all(f"(accuracy/{plot.name})" in page and plot.stat().st_size < 100_000 for plot in plots)
 
 
 def test_evaluating_on_other_classes_is_refused(version: Path, shared_data: Path) -> None:
     with pytest.raises(ValueError, match=r"Expected data of the 11 classes.*Received: 345 classes"):
-        evaluate(folder=shared_data / "quickdraw", model=version)
+        evaluate(folder=shared_data / "quickdraw", model=[version])
 
 
 def test_an_unknown_split_is_refused(version: Path) -> None:
     with pytest.raises(ValueError, match=r"train, valid, test.*Received: all"):
-        evaluate(model=version, split="all")
+        evaluate(model=[version], split="all")
