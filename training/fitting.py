@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 import keras
 import numpy as np
 
+from training import strategy
 from training.averaging import AverageInValidation
 from training.datasets import pipeline, prepared
 from training.datasets.measure import InputMeasuredError, measure
@@ -169,15 +170,26 @@ def fingerprint(path: Path | None, *patterns: str) -> str:
 
 
 def start(options: FitOptions) -> None:
-    """Seed every generator and, where there is a GPU, compute in half precision: call before building the model."""
+    """Spread the work as asked, seed every generator and, where there is a GPU, compute in half precision.
+
+    Call before building the model.
+    """
+    strategy.begin(options.strategy)
     keras.utils.set_random_seed(options.seed)
-    keras.config.set_dtype_policy("mixed_float16" if keras.distribution.list_devices("gpu") else "float32")
+    keras.config.set_dtype_policy("mixed_float16" if _has_gpu() else "float32")
+
+
+def _has_gpu() -> bool:
+    try:
+        return bool(keras.distribution.list_devices("gpu"))
+    except RuntimeError:  # JAX's way to say that there is none
+        return False
 
 
 def in_float32(model: keras.Model, build: Callable[[], keras.Model]) -> keras.Model:
-    """The same weights in a freshly built model that computes in float32, as an export needs it."""
+    """The same weights in a freshly built model that computes in float32 on one device, as an export needs it."""
     keras.config.set_dtype_policy("float32")
-    if model.dtype_policy.compute_dtype == "float32":
+    if not strategy.end() and model.dtype_policy.compute_dtype == "float32":
         return model
     plain = build()
     plain.set_weights(model.get_weights())
@@ -224,7 +236,11 @@ def fit(
     log = RunLog(options, model, monitor=monitor, mode=mode)
     first = log.begin()
     callbacks = [AverageInValidation(), Progress(log, train)]
-    if not log.finished:
+    if not log.finished and options.strategy != "none":
+        from training.together import fit_together  # brings TensorFlow
+
+        fit_together(model, train, valid, first=first, epochs=options.epochs, callbacks=callbacks)
+    elif not log.finished:
         model.fit(
             pipeline.feed(train),
             validation_data=pipeline.feed(valid),

@@ -10,6 +10,7 @@ from typing import Annotated, Any, get_type_hints
 import keras
 import typer
 
+from training import strategy
 from training.datasets.measure import InputMeasuredError
 from training.fitting import FitOptions, FitReport
 from training.runlog import saved_options
@@ -91,13 +92,17 @@ def _asked_for(shared: dict[str, Any]) -> FitOptions:
     if shared["export_only"]:
         shared |= {name: value for name, value in saved_options(shared["run"]).items() if name in shared}
         shared |= {"resume": True}
-    return FitOptions(**shared)
+    options = FitOptions(**shared)
+    strategy.begin(options.strategy)  # before anything else makes TensorFlow begin
+    return options
 
 
 def conclude(options: FitOptions, report: FitReport, export: Callable[[], Path]) -> None:
     """Export what was fitted, where this process can and was asked to, and say what became of it."""
     found = f"{report.monitor} {report.best[report.monitor]:.4f} in epoch {report.best_epoch + 1}"
-    if not options.export:
+    if not strategy.is_chief(options.strategy):
+        typer.echo(f"{found}: the chief writes it")
+    elif not options.export:
         typer.echo(f"{found}: {options.run}")
     elif keras.backend.backend() != "tensorflow":
         typer.echo(f"{found}: {options.run}. Export it with KERAS_BACKEND=tensorflow and --export-only")

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from training.averaging import kept_weights
+from training.strategy import is_chief
 
 if TYPE_CHECKING:
     from training.fitting import Batches, FitOptions
@@ -75,6 +76,7 @@ class RunLog:
         self.history: list[dict[str, float]] = []
         self.best_epoch = -1
         self.best: list[np.ndarray] = []
+        self.writes = is_chief(options.strategy)
 
     @property
     def path(self) -> Path:
@@ -118,8 +120,9 @@ class RunLog:
         if self.best_epoch < 0 or self._score(row) > self._score(self.history[self.best_epoch]):
             self.best_epoch = len(self.history) - 1
             self.best = kept_weights(self.model)
-        self._save()
-        _write_csv(self.options.run / "log.csv", self.history)
+        if self.writes:
+            self._save()
+            _write_csv(self.options.run / "log.csv", self.history)
 
     def _score(self, row: dict[str, float]) -> float:
         """The greater the better; what is no finite number is worse than any."""
@@ -129,6 +132,8 @@ class RunLog:
     def finish(self) -> None:
         """Put the best weights into the model; write metrics.json and the curves."""
         _assign("model", self.model.weights, self.best)
+        if not self.writes:
+            return
         about = {
             "options": {**_fixed(self.options), "run": self.options.run.name},
             "monitor": self.monitor,
@@ -169,9 +174,11 @@ class Progress(keras.callbacks.Callback):
         self.log, self.train = log, train
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
-        from tensorboard.summary import Writer  # reads only numpy; costs a second to import
+        self.writer = None
+        if self.log.writes:
+            from tensorboard.summary import Writer  # reads only numpy; costs a second to import
 
-        self.writer = Writer(str(self.log.options.run / "tensorboard"))
+            self.writer = Writer(str(self.log.options.run / "tensorboard"))
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
         self.train.epoch = epoch
@@ -182,13 +189,15 @@ class Progress(keras.callbacks.Callback):
         row = {name: float(value) for name, value in (logs or {}).items()}
         row |= {"learning_rate": rate, "seconds": time.monotonic() - self.began}
         self.log.record(row)
-        for name, value in row.items():
-            self.writer.add_scalar(name, value, epoch)
-        self.writer.flush()
+        if self.writer:
+            for name, value in row.items():
+                self.writer.add_scalar(name, value, epoch)
+            self.writer.flush()
         self.model.stop_training = self.log.finished
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
-        self.writer.close()
+        if self.writer:
+            self.writer.close()
 
 
 def _fixed(options: "FitOptions") -> dict[str, Any]:

@@ -22,14 +22,14 @@ def collate(indices: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, 
     return (values * (np.arange(longest) < LENGTHS[indices, None])[..., None]).astype("float32"), LABELS[indices]
 
 
-def model() -> keras.Model:
+def model(dropout: float = 0.2) -> keras.Model:
     layers = keras.layers
     return keras.Sequential(
         [
             keras.Input((None, 3)),
             layers.Dense(8),
             layers.GlobalAveragePooling1D(),
-            layers.Dropout(0.2),
+            layers.Dropout(dropout),
             layers.Dense(8, activation="relu"),
             layers.Dense(2),
         ]
@@ -40,11 +40,13 @@ def options(run: Path, **changes: Any) -> FitOptions:
     return FitOptions(**{"run": run, "epochs": 4, "batch_size": 16, "learning_rate": 0.02} | changes)
 
 
-def fit_toy(options: FitOptions, collate: Any = collate, *, policy: str | None = None) -> tuple[keras.Model, FitReport]:
+def fit_toy(
+    options: FitOptions, collate: Any = collate, *, policy: str | None = None, dropout: float = 0.2
+) -> tuple[keras.Model, FitReport]:
     """Fit the toy problem; `policy` computes in other numbers than those that this machine would."""
     start(options)
     keras.config.set_dtype_policy(policy or keras.config.dtype_policy())
-    made = model()
+    made = model(dropout)
     batches = Batches(SIZE, options.batch_size, collate, lengths=LENGTHS, window=4, seed=options.seed)
     valid = Batches(SIZE, options.batch_size, collate, lengths=LENGTHS, shuffle=False)
     report = fit(
