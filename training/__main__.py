@@ -14,6 +14,14 @@ FAMILIES = {
     "video": "Train the classifier of short clips and export it.",
 }
 
+TOOLS = {
+    "data": (
+        "Prepare a dataset for training, and draw samples of it; or list what there is.",
+        "training.datasets.command",
+    ),
+    "search": ("Train with many options, and say which are best.", "training.search"),
+}
+
 
 def app(arguments: Sequence[str]) -> typer.Typer:
     """The commands; of the families, only those among the arguments are imported, so that --help is quick."""
@@ -29,23 +37,25 @@ def app(arguments: Sequence[str]) -> typer.Typer:
         evaluations.command(name, help=f"Measure an exported {name} on the test split.")(
             _command(name, "evaluate", arguments)
         )
-    commands.add_typer(evaluations, name="evaluate")
-    commands.command("data", help="Prepare a dataset for training, and draw samples of it; or list what there is.")(
-        _data(arguments)
+    evaluations.command("all", help="Measure the models of all families.")(
+        import_module("training.evaluations").evaluate_all if arguments[:2] == ["evaluate", "all"] else _listed
     )
+    commands.add_typer(evaluations, name="evaluate")
+    for name, (about, module) in TOOLS.items():
+        asked = arguments[:1] == [name]
+        commands.command(name, help=about)(getattr(import_module(module), name) if asked else _listed)
     return commands
 
 
-def _data(arguments: Sequence[str]) -> Callable[..., Any]:
-    if arguments[:1] != ["data"]:
-        return lambda: None  # only listed
-    return import_module("training.datasets.command").data
-
-
 def _command(family: str, action: str, arguments: Sequence[str]) -> Callable[..., Any]:
-    if family not in arguments or ("evaluate" in arguments) != (action == "evaluate"):
-        return lambda: None  # only listed
+    asked = ["evaluate", family] if action == "evaluate" else [family]
+    if list(arguments[: len(asked)]) != asked:
+        return _listed
     return getattr(import_module(f"training.{family}.{action}"), action)
+
+
+def _listed() -> None:
+    """Stands for a command that was not asked for, and is only listed."""
 
 
 def main() -> None:

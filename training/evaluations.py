@@ -1,0 +1,53 @@
+"""`python -m training evaluate all`: the evaluations of all families, one after the other."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from training.report import Save
+
+DATA = "Folder with series/ (CSV files), quickdraw/ (drawings) and video/fight/ (clips)."
+MODELS = "Folder whose latest version of each family is measured; repeatable."
+_FAMILIES: dict[str, Callable[[Path], list[str]]] = {
+    "forecaster": lambda data: [
+        *("--data", str(data / "series")),
+        *("--split", "cta_ridership=2019-01-01"),
+        *("--split", "nn5_daily=56"),
+    ],
+    "sketchrnn": lambda data: ["--data", str(data / "quickdraw")],
+    "video": lambda data: ["--over", str(data / "video" / "fight")],
+}
+"""What each family's own command is given, beside the models."""
+
+
+def evaluate_all(
+    data: Annotated[Path, typer.Option(help=DATA)],
+    models: Annotated[list[Path], typer.Option(help=MODELS)] = [Path("models")],  # noqa: B006
+    save: Save = None,
+) -> None:
+    """Measure every family's models on the test data, as the families' own commands do; print each command."""
+    for family, arguments in _FAMILIES.items():
+        versions = [latest for folder in models if (latest := latest_version(folder / family))]
+        if not versions:
+            raise ValueError(f"Expected versions of {family} below {', '.join(map(str, models))}. Received: none")
+        measured = [word for version in versions for word in ("--model", str(version))]
+        _run([family, *arguments(data), *measured, *(["--save", str(save)] if save else [])])
+
+
+def latest_version(folder: Path) -> Path | None:
+    """The version directory of the greatest number, if there is one."""
+    versions = [path for path in folder.glob("*") if path.name.isdecimal()]
+    return max(versions, key=lambda path: int(path.name), default=None)
+
+
+def _run(arguments: Sequence[str]) -> None:
+    command = ["-m", "training", "evaluate", *arguments]
+    typer.echo(f"python {' '.join(command)}")
+    sys.stdout.flush()
+    done = subprocess.run([sys.executable, *command], check=False)  # each in a process, whose memory it gives back
+    if done.returncode:
+        raise typer.Exit(done.returncode)

@@ -1,0 +1,118 @@
+"""What `python -m training search` varies in each family, and by which figure it tells better from worse."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import optuna
+
+Value = float | int | str
+
+
+@dataclass(frozen=True)
+class Range:
+    """Any number from `low` to `high`; evenly by its logarithm where they are ten times apart or more."""
+
+    low: float
+    high: float
+
+    @property
+    def log(self) -> bool:
+        return self.low > 0 and self.high >= 10 * self.low
+
+    def suggest(self, trial: optuna.Trial, name: str) -> float:
+        return float(f"{trial.suggest_float(name, self.low, self.high, log=self.log):.4g}")
+
+    def grid(self) -> list[Value]:
+        """Both ends and the middle."""
+        middle = math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
+        return [self.low, float(f"{middle:.4g}"), self.high]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of a few values."""
+
+    values: tuple[Value, ...]
+
+    def suggest(self, trial: optuna.Trial, name: str) -> Value:
+        return trial.suggest_categorical(name, self.values)
+
+    def grid(self) -> list[Value]:
+        return list(self.values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """The options of a family's command that are varied, and the column of the log that is to be low or high."""
+
+    monitor: str
+    mode: Literal["min", "max"]
+    options: Mapping[str, Range | Choice]
+
+
+SPACES = {
+    "forecaster": Space(
+        monitor="val_loss",
+        mode="min",
+        options={
+            "learning-rate": Range(5e-4, 8e-3),
+            "weight-decay": Range(1e-3, 1e-1),
+            "dropout": Range(0.0, 0.4),
+            "units": Choice((64, 96, 128)),
+            "average": Choice((0.0, 0.99, 0.998)),
+        },
+    ),
+    "sketchrnn": Space(
+        monitor="val_accuracy",
+        mode="max",
+        options={
+            "learning-rate": Range(5e-4, 5e-3),
+            "weight-decay": Range(1e-3, 1e-1),
+            "dropout": Range(0.1, 0.5),
+            "label-smoothing": Choice((0.0, 0.05, 0.1)),
+            "batch-size": Choice((64, 128, 256)),
+        },
+    ),
+    "video": Space(
+        monitor="val_accuracy",  # losses of smoothed labels cannot be compared
+        mode="max",
+        options={
+            "learning-rate": Range(3e-4, 5e-3),
+            "weight-decay": Range(1e-3, 1e-1),
+            "dropout": Range(0.0, 0.5),
+            "label-smoothing": Choice((0.0, 0.1)),
+        },
+    ),
+}
+
+
+def parse(given: Sequence[str]) -> dict[str, Range | Choice]:
+    """`["learning-rate=1e-4..1e-2", "optimizer=adam,sgd"]` as options by name.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    options: dict[str, Range | Choice] = {}
+    for item in given:
+        name, _, values = item.partition("=")
+        low, between, high = values.partition("..")
+        try:
+            options[name.removeprefix("--")] = (
+                Range(float(low), float(high)) if between else Choice(tuple(_value(part) for part in values.split(",")))
+            )
+            if not (name and values) or (between and not float(low) < float(high)):
+                raise ValueError(item)
+        except ValueError:
+            raise ValueError(f"Expected NAME=LOW..HIGH or NAME=A,B,C. Received: {item}") from None
+    return options
+
+
+def _value(text: str) -> Value:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text
