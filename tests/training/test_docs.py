@@ -1,0 +1,35 @@
+import dataclasses
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+
+from training.__main__ import app
+from training.fitting import FitOptions
+
+TEXT = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+COMMANDS = [
+    line.partition("python -m training ")[2]
+    for block in re.findall(r"```\n(.*?)```", TEXT, flags=re.DOTALL)
+    for line in block.splitlines()
+    if "python -m training " in line
+]
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_documented_commands_and_their_options_exist(line: str) -> None:
+    words = shlex.split(line)
+    command = typer.main.get_command(app(words))
+    while hasattr(command, "resolve_command"):  # a group
+        _, found, words = command.resolve_command(command.make_context("training", list(words)), words)
+        assert found is not None
+        command = found
+    assert not command.make_context("training", words).protected_args
+
+
+def test_every_shared_option_is_documented() -> None:
+    names = [field.name.replace("_", "-") for field in dataclasses.fields(FitOptions)]
+    internal = {"fixed", "export"}  # of which --no-export is the option
+    assert [name for name in names if name not in internal and f"--{name}" not in TEXT] == []
