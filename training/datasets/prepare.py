@@ -16,7 +16,7 @@ ABOUT = {
     "sketch_rnn": "Drawings of Quick, Draw! by class: all 345, or a theme, such as sketch_rnn/animals. Downloads.",
     "daily_series": "CSV files of daily values, as daily_series/NAME. Wants --from.",
     "labelled_clips": "Folders of clips by class, as labelled_clips/NAME. Wants --from.",
-    "ucf101": "13,320 clips of 101 human actions, from TensorFlow Datasets. Downloads 7 GB; wants ffmpeg and unrar.",
+    "ucf101": "13,320 clips of 101 human actions, from TensorFlow Datasets. Downloads 7 GB; wants ffmpeg.",
     "quickdraw_bitmap": "50 million drawings as 28 x 28 pictures, from TensorFlow Datasets. Downloads 37 GB.",
 }
 _LOCAL = ("daily_series", "labelled_clips")
@@ -40,6 +40,10 @@ def prepare(name: str, *, source: Path | None = None, data_dir: Path | None = No
     folder = data_dir or prepared.data_dir()
     builder = _builder(dataset, config, source, folder)
     version = Path(builder.data_dir)
+    if dataset == "ucf101" and not version.is_dir() and not shutil.which("ffmpeg"):
+        raise ValueError(
+            "Expected the program ffmpeg, by which TensorFlow Datasets decodes ucf101. Received: none on PATH"
+        )
     with _alone(version.parent):
         if version.is_dir() and anew:
             shutil.rmtree(version)

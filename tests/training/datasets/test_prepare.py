@@ -104,6 +104,14 @@ def test_what_cannot_be_prepared_is_refused_and_leaves_nothing(
     assert not list(tmp_path.glob("datasets/**/*incomplete*"))
 
 
+def test_a_program_that_is_missing_is_named_before_anything_is_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ValueError, match="Expected ffmpeg on PATH"):
+        prepare("ucf101", data_dir=tmp_path)
+
+
 def test_an_address_that_cannot_be_reached_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nothing listens there
     with pytest.raises(ConnectionError, match=r"Expected to reach the files of sketch_rnn.*--from.*quickdraw_dataset"):
