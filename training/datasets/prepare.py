@@ -19,6 +19,12 @@ ABOUT = {
     "ucf101": "13,320 clips of 101 human actions, from TensorFlow Datasets. Downloads 7 GB; wants ffmpeg.",
     "quickdraw_bitmap": "50 million drawings as 28 x 28 pictures, from TensorFlow Datasets. Downloads 37 GB.",
 }
+# One file of each, to ask for before TensorFlow Datasets does, which tries in vain for minutes.
+_FIRST = {
+    "sketch_rnn": "https://storage.googleapis.com/quickdraw_dataset/sketchrnn/cat.npz",
+    "quickdraw_bitmap": "https://storage.googleapis.com/quickdraw_dataset/full/numpy_bitmap/cat.npy",
+    "ucf101": "https://www.crcv.ucf.edu/data/UCF101/UCF101TrainTestSplits-RecognitionTask.zip",
+}
 _LOCAL = ("daily_series", "labelled_clips")
 _OURS = ("sketch_rnn", *_LOCAL)
 
@@ -38,18 +44,18 @@ def prepare(name: str, *, source: Path | None = None, data_dir: Path | None = No
     """
     dataset, config = _parsed(name, source)
     folder = data_dir or prepared.data_dir()
+    if dataset == "ucf101" and not shutil.which("ffmpeg") and not list(folder.glob("ucf101/*/*")):
+        raise ValueError("Expected ffmpeg on PATH, by which TensorFlow Datasets decodes ucf101. Received: none")
     builder = _builder(dataset, config, source, folder)
     version = Path(builder.data_dir)
-    if dataset == "ucf101" and not version.is_dir() and not shutil.which("ffmpeg"):
-        raise ValueError(
-            "Expected the program ffmpeg, by which TensorFlow Datasets decodes ucf101. Received: none on PATH"
-        )
     with _alone(version.parent):
         if version.is_dir() and anew:
             shutil.rmtree(version)
             builder = _builder(dataset, config, source, folder)
         for left in version.parent.glob(f"incomplete.*_{version.name}"):
             shutil.rmtree(left)
+        if not version.is_dir() and source is None and dataset not in _LOCAL:
+            _reach(dataset)
         _prepare(builder, dataset)
     return version
 
@@ -94,6 +100,15 @@ def _builder(dataset: str, config: str | None, source: Path | None, data_dir: Pa
     return tfds.builder(dataset, data_dir=data_dir, config=config, **options)
 
 
+def _reach(dataset: str) -> None:
+    import requests
+
+    try:
+        requests.head(_FIRST[dataset], timeout=30)
+    except requests.RequestException as error:
+        raise _unreachable(dataset, error) from error
+
+
 def _prepare(builder: Any, dataset: str) -> None:
     import requests
     from tensorflow_datasets.core.download.util import DownloadError
@@ -101,14 +116,19 @@ def _prepare(builder: Any, dataset: str) -> None:
     try:
         builder.download_and_prepare()
     except (requests.RequestException, DownloadError) as error:
-        raise ConnectionError(
-            f"Expected to reach the files of {dataset}; what has been downloaded is kept, so try again, or copy the "
-            f"files by hand and give their folder as --from. Received: {error}"
-        ) from error
+        raise _unreachable(dataset, error) from error
     except RuntimeError as error:  # as TensorFlow Datasets wraps what goes wrong in a builder
         if isinstance(error.__cause__, ValueError):
             raise error.__cause__ from error
         raise
+
+
+def _unreachable(dataset: str, error: Exception) -> ConnectionError:
+    copy = ", or copy the files by hand and give their folder as --from" if dataset == "sketch_rnn" else ""
+    return ConnectionError(
+        f"Expected to reach the files of {dataset}; what has been downloaded is kept, so try again{copy}. "
+        f"Received: {error}"
+    )
 
 
 @contextlib.contextmanager
