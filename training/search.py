@@ -8,8 +8,9 @@ import fcntl
 import itertools
 import json
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -49,6 +50,7 @@ def search(
     command = ["-m", "training", family, *rest]
 
     def run(options: Mapping[str, Value], place: Path) -> Iterator[float]:
+        link_shared(place, folder, space.shared)
         return train_in_a_process([*command, *_flags(options)], place, space.monitor)
 
     with locked(folder):
@@ -67,7 +69,16 @@ def _space(space: Space, vary: list[str], rest: list[str]) -> Space:
         raise ValueError(
             f"Expected options to vary that are not fixed after --. Received: {', '.join(fixed) or 'none'}"
         )
-    return Space(monitor=space.monitor, mode=space.mode, options=options)
+    return replace(space, options=options)
+
+
+def link_shared(place: Path, folder: Path, names: Sequence[str]) -> None:
+    """Let a trial's run have these folders of the study for its own."""
+    place.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).mkdir(exist_ok=True)
+        if not (place / name).exists():
+            (place / name).symlink_to((folder / name).resolve(), target_is_directory=True)
 
 
 def _flags(options: Mapping[str, Value]) -> list[str]:

@@ -45,11 +45,15 @@ class Choice:
 
 @dataclass(frozen=True, kw_only=True)
 class Space:
-    """The options of a family's command that are varied, and the column of the log that is to be low or high."""
+    """The options of a family's command that are varied, and the column of the log that is to be low or high.
+
+    shared: folders in a run's that do not depend on these options, and that all trials have in common.
+    """
 
     monitor: str
     mode: Literal["min", "max"]
     options: Mapping[str, Range | Choice]
+    shared: Sequence[str] = ()
 
 
 SPACES = {
@@ -84,6 +88,7 @@ SPACES = {
             "dropout": Range(0.0, 0.5),
             "label-smoothing": Choice((0.0, 0.1)),
         },
+        shared=["clips"],  # decoded or generated, which takes longer than many a trial
     ),
 }
 

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from training.__main__ import app
-from training.search import locked, open_study, optimise
+from training.search import link_shared, locked, open_study, optimise
 from training.search_spaces import SPACES, Choice, Range, Space, Value, parse
 from training.trials import train_in_a_process
 
@@ -154,6 +154,13 @@ def test_a_trial_ends_with_its_reader_and_a_stray_one_with_the_next(tmp_path: Pa
     assert list(again) == [0.5, 0.25]
     with pytest.raises(RuntimeError, match=f"exit {-signal.SIGTERM}"):
         list(stray)
+
+
+def test_trials_share_what_does_not_depend_on_their_options(tmp_path: Path) -> None:
+    for number in ("000", "001", "001"):  # the last one again
+        link_shared(tmp_path / "trials" / number, tmp_path, ["clips"])
+    (tmp_path / "trials" / "000" / "clips" / "train.npy").touch()
+    assert (tmp_path / "trials" / "001" / "clips" / "train.npy").exists()
 
 
 def test_options_to_vary_are_ranges_or_choices() -> None:
