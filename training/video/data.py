@@ -1,6 +1,7 @@
 """Clips for the classifier: a folder of them or generated camera motion, batched and varied."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -88,29 +89,62 @@ class Collate:
         return frames, labels
 
 
+def mirrored_labels(classes: Sequence[str]) -> tuple[int, ...]:
+    """Give the label that the mirror image of a clip has, for each label.
+
+    A class whose name holds the word "left" or "right" becomes the class named with the other. Raises ValueError
+    where there is no such class: then no mirror image of its clips may be learnt from.
+    """
+    other = {"left": "right", "right": "left"}
+    labels = []
+    for name in classes:
+        image = re.sub(r"(?<![a-z])(left|right)(?![a-z])", lambda found: other[found.group()], name)
+        if image not in classes:
+            raise ValueError(
+                f"expected a class {image!r}, the mirror image of {name!r}. Received: {', '.join(classes)}"
+            )
+        labels.append(classes.index(image))
+    return tuple(labels)
+
+
 @dataclass(frozen=True)
 class Variation:
-    """How far a copy of a clip may stray from it; all frames of a clip stray alike, and its class stays.
+    """How far a copy of a clip may stray from it; all frames of a clip stray alike.
 
-    mirror: whether a mirror image is of the same class; crop: the least share of a side that is kept;
-    brightness and contrast: the greatest change, as shares of the full range and of the clip's own contrast.
+    mirror: for each label that of the mirror image, or None where a mirror image is no example of any class;
+    crop: the least share of a side that is kept; speed: the least share of the clip's time that is kept, and played
+    more slowly; brightness and contrast: the greatest change, as shares of the full range and of the clip's contrast.
     """
 
-    mirror: bool = False
+    mirror: Sequence[int] | None = None
     crop: float = 0.75
+    speed: float = 0.8
     brightness: float = 0.15
     contrast: float = 0.3
 
+    def __post_init__(self) -> None:
+        for name in ("crop", "speed"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"expected {name} above 0, up to 1. Received: {getattr(self, name)}")
+        for name in ("brightness", "contrast"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"expected {name} from 0 up to 1. Received: {getattr(self, name)}")
+
     def __call__(self, rng: np.random.Generator, frames: Frames, label: int) -> tuple[Frames, int]:
-        varied = frames.astype(np.float32)
-        for axis in (1, 2):
-            varied = _zoom(varied, axis, rng.uniform(self.crop, 1.0), rng.random())
-        gain = 1.0 + rng.uniform(-self.contrast, self.contrast)
-        shift = 255.0 * rng.uniform(-self.brightness, self.brightness)
-        varied = (varied - 127.5) * gain + 127.5 + shift
-        if self.mirror and rng.random() < 0.5:
-            varied = varied[:, :, ::-1]
-        return np.clip(np.rint(varied), 0, 255).astype(np.uint8), label
+        span = (len(frames) - 1) * rng.uniform(self.speed, 1.0)
+        start = rng.uniform(0.0, len(frames) - 1 - span)
+        varied = frames[np.rint(np.linspace(start, start + span, len(frames))).astype(np.int64)]
+        if self.crop < 1:
+            varied = varied.astype(np.float32)
+            for axis in (1, 2):
+                varied = _zoom(varied, axis, rng.uniform(self.crop, 1.0), rng.random())
+        if self.contrast or self.brightness:
+            gain = 1.0 + rng.uniform(-self.contrast, self.contrast)
+            shift = 127.5 * (1.0 - gain) + 255.0 * rng.uniform(-self.brightness, self.brightness)
+            varied = varied * np.float32(gain) + np.float32(shift)
+        if self.mirror is not None and rng.random() < 0.5:
+            varied, label = varied[:, :, ::-1], self.mirror[label]
+        return varied if varied.dtype == np.uint8 else np.clip(np.rint(varied), 0, 255).astype(np.uint8), label
 
 
 def _zoom(frames: NDArray[np.float32], axis: int, share: float, place: float) -> NDArray[np.float32]:

@@ -1,77 +1,137 @@
-"""`python -m training evaluate video`: how often an exported classifier is right on clips that it has not seen."""
+"""`python -m training evaluate video`: exported classifiers on clips that they have not seen, side by side."""
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
-from numpy.typing import NDArray
 
 from training.datasets import camera_motion
-from training.datasets.clip_store import Clips, Frames
+from training.datasets.clip_store import Clips
 from training.datasets.clips import describe
+from training.report import Models, Save, Section, markdown_table, publish
 from training.scores import Accuracy, hits
 from training.video import data
+from training.video.comparison import Classifier, Result, baseline, results
+from training.video.plots import draw_all
+from training.video.robustness import robustness_rows
 
-BATCH = 8
-FOLDER = "Folder <split>/<class>/*.mp4|webm|avi|gif. Default: generated camera motion."
-OVER = "Make the moves of the camera over single frames of the clips in this folder."
+FOLDER = "Folder <split>/<class>/*.mp4|webm|avi|gif; may be given more than once."
+OVER = "Measure the moves of the camera over single frames of the clips in this folder, too."
+SPLIT = "Splits that are measured, joined by +; or those of one of several folders: NAME=valid+test. Default: test."
+ROBUST = "Record so many clips of each test anew: at other frame rates and sizes, in other codecs."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tests:
+    """Where the clips come from that classifiers are measured on."""
+
+    folders: Sequence[Path]
+    over: Path | None
+    splits: Mapping[str, Sequence[str]]
+    clips: int
+    seed: int
+    cache: Path
+    workers: int
+
+    def load(self, wanted: set[tuple[str, ...]]) -> dict[str, Clips]:
+        """Those sets of clips whose classes are wanted, by name."""
+        found: dict[str, Clips] = {}
+        options = {"seed": self.seed, "workers": self.workers}
+        if camera_motion.CLASSES in wanted:
+            splits = self._splits("")
+            sizes = dict.fromkeys(splits, self.clips)
+            found["camera motion"] = _joined(data.load(None, cache=self.cache, sizes=sizes, **options), splits)
+            if self.over is not None:
+                cache = self.cache / "over"
+                moved = {s: data.load_over(self.over, s, self.clips, cache=cache, **options).splits[s] for s in splits}
+                videos = data.Videos(camera_motion.CLASSES, moved, generated=True)
+                found[f"camera motion over frames of {self.over.name}"] = _joined(videos, splits)
+        for folder in self.folders:
+            if describe(folder)[0] in wanted:
+                splits = self._splits(folder.name)
+                sizes = dict.fromkeys(splits, self.clips)
+                videos = data.load(folder, cache=self.cache / folder.name, sizes=sizes, **options)
+                found[f"{folder.name}, {' and '.join(splits)}"] = _joined(videos, splits)
+        return found
+
+    def _splits(self, name: str) -> Sequence[str]:
+        return self.splits.get(name, self.splits[""])
 
 
 def evaluate(
-    folder: Annotated[Path | None, typer.Option("--data", help=FOLDER)] = None,
+    folder: Annotated[list[Path] | None, typer.Option("--data", help=FOLDER)] = None,
     over: Annotated[Path | None, typer.Option(help=OVER)] = None,
-    model: Annotated[Path, typer.Option(help="Version directory of an exported classifier.")] = Path("models/video/1"),
-    split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
-    clips: Annotated[int, typer.Option(min=10, help="Clips to generate, without --data.")] = 1000,
+    model: Models = [Path("models/video/1")],  # noqa: B006
+    split: Annotated[list[str] | None, typer.Option(help=SPLIT)] = None,
+    clips: Annotated[int, typer.Option(min=10, help="Clips of camera motion to generate.")] = 1000,
+    robust: Annotated[int, typer.Option(min=0, help=ROBUST)] = 0,
     seed: Annotated[int, typer.Option(help="Of generated clips.")] = 0,
     cache: Annotated[Path, typer.Option(help="Folder for decoded clips.")] = Path("runs/video/clips"),
     workers: Annotated[int, typer.Option(min=1, help="Processes that decode or generate clips.")] = 2,
+    save: Save = None,
 ) -> None:
-    """Print top-1 accuracy of an exported classifier, of all clips and of each class."""
-    listed = (model / "assets" / "labels.txt").read_text(encoding="utf-8").splitlines()
-    classes = describe(folder)[0] if folder is not None and over is None else camera_motion.CLASSES
-    if listed != list(classes):
-        raise ValueError(
-            f"expected clips of the classes of {model}, {', '.join(listed)}. Received: {', '.join(classes)}"
-        )
-    if over is not None:
-        videos = data.load_over(over, split, clips, cache=cache / "over", seed=seed, workers=workers)
-    else:
-        videos = data.load(folder, cache=cache, seed=seed, workers=workers, sizes={split: clips})
-    if split not in videos.splits:
-        raise ValueError(f"expected one of the splits {', '.join(videos.splits)}. Received: {split!r}")
-    import tensorflow as tf
-
-    served = tf.saved_model.load(str(model)).signatures["serving_default"]
-    tested = videos.splits[split]
-    _print(tested, predict(lambda frames: served(frames=tf.constant(frames))["probabilities"].numpy(), tested))
-
-
-def predict(classify: Callable[[Frames], NDArray[np.float32]], clips: Clips) -> NDArray[np.float32]:
-    """Give what `classify` answers for all clips, float32 [clips, classes]; it gets eight clips at a time."""
-    parts = []
-    for start in range(0, len(clips), BATCH):
-        frames = clips.frames[start : start + BATCH]
-        rows = len(frames)
-        frames = np.pad(frames, [(0, BATCH - rows), *[(0, 0)] * 4])  # one shape, compiled once
-        parts.append(classify(frames)[:rows])
-    return np.concatenate(parts)
+    """Print one table of exported classifiers; of a single one on a single set of clips, each class, too."""
+    models = [Classifier(version) for version in model]
+    named = [part.rpartition("=") for part in ("test", *(split or []))]
+    splits = {name: parts.split("+") for name, _, parts in named}
+    wanted = Tests(folders=folder or [], over=over, splits=splits, clips=clips, seed=seed, cache=cache, workers=workers)
+    tests = wanted.load({classifier.labels for classifier in models})
+    _expect_known(models, tests)
+    found = results(models, tests)
+    rows = [
+        row
+        for test, tested in tests.items()
+        for row in (baseline(test, tested), *(result.row() for result in found if result.test == test))
+    ]
+    tables = [rows]
+    if robust:
+        tables.append(robustness_rows(found, robust))
+    if len(found) == 1:
+        tables.append(_classes(found[0]))
+    parts = [markdown_table(table) for table in tables]
+    plots = draw_all(found) if save is not None else {}
+    parts += [f"![{shown}](accuracy/video-{name}.png)" for name, (shown, _) in plots.items()]
+    figures = {name: figure for name, (_, figure) in plots.items()}
+    publish(Section(family="video", markdown="\n\n".join(parts), plots=figures), save)
 
 
-def _print(clips: Clips, probabilities: NDArray[np.float32]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def _joined(videos: data.Videos, splits: Sequence[str]) -> Clips:
+    """The clips of several splits as one."""
+    missing = sorted(set(splits) - set(videos.splits))
+    if missing:
+        raise ValueError(f"expected some of the splits {', '.join(videos.splits)}. Received: {', '.join(missing)}")
+    parts = [videos.splits[split] for split in splits]
+    if len(parts) == 1:
+        return parts[0]
+    frames, labels = (np.concatenate([getattr(part, name) for part in parts]) for name in ("frames", "labels"))
+    return Clips(frames, labels, videos.classes)
 
-    right = hits(probabilities, clips.labels, 1)
-    answers = probabilities.argmax(axis=1)
-    table = Table("class", "clips", "top-1", "taken for", title="Share of right answers (95 % interval)")
-    table.add_row("all", str(len(clips)), str(Accuracy.of(right)), "")
-    for label, name in enumerate(clips.classes):
-        part = clips.labels == label
+
+def _expect_known(models: Sequence[Classifier], tests: Mapping[str, Clips]) -> None:
+    known = {clips.classes for clips in tests.values()}
+    for model in models:
+        if model.labels not in known:
+            raise ValueError(
+                f"expected clips of the classes of {model.version}, {', '.join(model.labels)}; give their folder "
+                f"with --data. Received: {', '.join(tests) or 'no clips'}"
+            )
+
+
+def _classes(result: Result) -> list[dict[str, str]]:
+    """A row for each class: how often its clips are recognised, and what they are taken for."""
+    right = hits(result.probabilities[0], result.clips.labels, 1)
+    answers = result.probabilities[0].argmax(axis=1)
+    rows = []
+    for label, name in enumerate(result.clips.classes):
+        part = result.clips.labels == label
         if part.any():
-            wrong = np.bincount(answers[part & ~right], minlength=len(clips.classes))
-            others = [f"{clips.classes[other]} {wrong[other]}" for other in np.argsort(-wrong)[:3] if wrong[other]]
-            table.add_row(name, str(int(part.sum())), str(Accuracy.of(right[part])), ", ".join(others))
-    Console().print(table)
+            wrong = np.bincount(answers[part & ~right], minlength=len(result.clips.classes))
+            others = [
+                f"{result.clips.classes[other]} {wrong[other]}" for other in np.argsort(-wrong)[:3] if wrong[other]
+            ]
+            score = str(Accuracy.of(right[part]))
+            rows.append({"class": name, "clips": str(part.sum()), "top-1": score, "taken for": ", ".join(others)})
+    return rows

@@ -12,8 +12,9 @@ from training.datasets.camera_motion import CLASSES, camera_clip
 from training.datasets.clip_store import FRAMES, SIDE
 from training.fitting import FitOptions, FitReport
 from training.scores import Accuracy, hits
+from training.video.architectures import ABOUT, DEFAULT
+from training.video.comparison import predict
 from training.video.data import Videos
-from training.video.evaluate import predict
 
 BATCHING = saving.Batching(max_batch_size=8, allowed_batch_sizes=(1, 2, 4, 8))
 
@@ -24,8 +25,7 @@ Tells which of {classes} classes a short clip belongs to: {names}.
 - Input: `frames` uint8 [batch, {frames}, {side}, {side}, 3], RGB: {frames} frames evenly spaced over the clip
   (`numpy.linspace(0, n - 1, {frames})`, rounded), each resized whole, without keeping its proportions.
 - Output: `probabilities` [batch, {classes}], and the best classes as `top_classes` and `top_scores`.
-- Model: two streams, a 2D CNN on four frames and an LSTM on the correlations and differences of neighbouring
-  frames at three scales, fused by a dense layer; {parameters:,} parameters.
+- Model: `{arch}`, {about_arch}; {parameters:,} parameters.
 
 ## Data
 
@@ -39,18 +39,23 @@ Tells which of {classes} classes a short clip belongs to: {names}.
 
 {figures}
 
-Share of right answers with its 95 % interval. The epoch was chosen on `valid`; nothing was fitted or chosen on
+Share of right answers with its 95 % interval. {chosen} nothing was fitted or chosen on
 `test`.
 
 ## Training
 
-{epochs} epochs, of which number {best} was kept; batches of {batch}, AdamW with peak rate {rate:g}, weight decay
+{epochs} epochs, of which number {best} was kept; batches of {batch}, {optimizer} with peak rate {rate:g}, weight decay
 {decay:g}, gradients clipped at norm {clip:g}; seed {seed}. Made with Python packages {versions}.
 
 ## Good for, and not good for
 
 {advice}
 """
+
+CHOSEN = {
+    "best": "The epoch was chosen on `valid`;",
+    "last": "The last epoch was kept, nothing chosen on `valid`;",
+}
 
 GENERATED = """\
 Generated: a window that moves over a procedural texture (power-law noise, piles of shapes, strokes, grids), with an
@@ -61,8 +66,8 @@ Classes are named for what the camera does: in `pan_left` it turns to the left, 
 `tilt_up` the content moves down; in `zoom_in` it grows; in `rotate_left` the camera rolls counter-clockwise, seen from
 behind, and the content turns clockwise. In `shake` the camera trembles around one place."""
 OWN = """\
-A folder of clips: {folder}. The licence is that of the clips. The training clips were varied: cropped, brightened,
-given more or less contrast."""
+A folder of clips: {folder}. The licence is that of the clips. The training clips were varied: cropped, slowed,
+brightened, given more or less contrast."""
 
 MOTION_ADVICE = """\
 - Good for: telling how the camera moves in a shot of one to a few seconds with one move; over the {frames} frames, pans
@@ -84,6 +89,7 @@ def export(
     report: FitReport,
     options: FitOptions,
     source: Path | None,
+    arch: str = DEFAULT,
 ) -> Path:
     """Write the next version of `models`/video and return its directory; `source` is None for generated clips."""
 
@@ -102,12 +108,19 @@ def export(
         rules={},
         batching=BATCHING,
         warmup=[{"frames": frames}],
-        card=card(model, videos, report=report, options=options, source=source),
-        facts={"architecture": "two_stream", **report.facts},
+        card=card(model, videos, report=report, options=options, source=source, arch=arch),
+        facts={
+            "architecture": arch,
+            **report.facts,
+            "clips": len(videos.splits["train"]),
+            "history": [{name: round(value, 4) for name, value in row.items()} for row in report.history],
+        },
     )
 
 
-def card(model: keras.Model, videos: Videos, *, report: FitReport, options: FitOptions, source: Path | None) -> str:
+def card(
+    model: keras.Model, videos: Videos, *, report: FitReport, options: FitOptions, source: Path | None, arch: str
+) -> str:
     """The model card: what went in, what came out, and what it is good for."""
     packages = ("tensorflow", "keras", "numpy", "av")
     return CARD.format(
@@ -115,6 +128,8 @@ def card(model: keras.Model, videos: Videos, *, report: FitReport, options: FitO
         names=", ".join(f"`{name}`" for name in videos.classes),
         frames=FRAMES,
         side=SIDE,
+        arch=arch,
+        about_arch=ABOUT[arch],
         parameters=model.count_params(),
         about=GENERATED if source is None else OWN.format(folder=source.name),
         sizes="\n".join(f"| {split} | {len(clips):,} |" for split, clips in videos.splits.items()),
@@ -122,10 +137,12 @@ def card(model: keras.Model, videos: Videos, *, report: FitReport, options: FitO
         epochs=len(report.history),
         best=report.best_epoch + 1,
         batch=options.batch_size,
+        optimizer=options.optimizer,
         rate=options.learning_rate,
         decay=options.weight_decay,
         clip=options.clip_norm,
         seed=options.seed,
+        chosen=CHOSEN[str(options.fixed.get("keep", "best"))],
         versions=", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages),
         advice=MOTION_ADVICE.format(frames=FRAMES) if source is None else OWN_ADVICE,
     )
@@ -136,6 +153,6 @@ def _figures(model: keras.Model, videos: Videos) -> str:
     lines = ["| split | top-1 |", "|---|---|"]
     for split, clips in videos.splits.items():
         if split != "train":
-            right = hits(predict(lambda frames: compiled(tf.constant(frames)).numpy(), clips), clips.labels, 1)
+            right = hits(predict(lambda frames: compiled(tf.constant(frames)).numpy(), clips.frames), clips.labels, 1)
             lines.append(f"| {split} | {Accuracy.of(right)} |")
     return "\n".join(lines)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from training.datasets.clip_store import Clips
-from training.video.data import Collate, Variation, Videos, load, load_over, with_test
+from training.video.data import Collate, Variation, Videos, load, load_over, mirrored_labels, with_test
 
 ONE = np.random.default_rng(0).integers(60, 190, (16, 112, 112, 3), dtype=np.uint8)
 
@@ -21,21 +21,21 @@ def test_a_batch_holds_the_clips_asked_for() -> None:
 
 
 def test_a_batch_follows_from_its_generator() -> None:
-    collate = Collate(clips(3), Variation(mirror=True))
+    collate = Collate(clips(3), Variation(mirror=(0, 1, 2)))
     first, again, other = (collate(np.arange(3), np.random.default_rng(seed))[0] for seed in (1, 1, 2))
     assert (first == again).all()
     assert (first != other).any()
 
 
 def test_a_variation_of_nothing_changes_nothing() -> None:
-    varied, label = Variation(crop=1.0, brightness=0.0, contrast=0.0)(np.random.default_rng(0), ONE, 2)
+    varied, label = Variation(crop=1.0, speed=1.0, brightness=0.0, contrast=0.0)(np.random.default_rng(0), ONE, 2)
     assert (varied == ONE).all()
     assert label == 2
 
 
 def test_all_frames_of_a_clip_vary_alike() -> None:
     still = np.repeat(ONE[:1], 16, axis=0)
-    varied, _ = Variation(mirror=True)(np.random.default_rng(3), still, 0)
+    varied, _ = Variation(mirror=(0,))(np.random.default_rng(3), still, 0)
     assert (varied == varied[:1]).all()
     assert (varied != still).any()
 
@@ -44,8 +44,46 @@ def test_a_clip_is_mirrored_only_where_that_keeps_its_class() -> None:
     half = np.zeros_like(ONE)
     half[:, :, 56:] = 200
     for seed in range(20):
-        varied, _ = Variation(mirror=False)(np.random.default_rng(seed), half, 0)
+        varied, _ = Variation()(np.random.default_rng(seed), half, 0)
         assert varied[:, :, :20].mean() < varied[:, :, -20:].mean()
+
+
+def test_a_mirror_image_gets_the_class_that_it_shows() -> None:
+    half = np.zeros_like(ONE)
+    half[:, :, 56:] = 200
+    seen = set()
+    for seed in range(20):
+        varied, label = Variation(mirror=(1, 0))(np.random.default_rng(seed), half, 0)
+        assert label == int(varied[:, :, :20].mean() > varied[:, :, -20:].mean())
+        seen.add(label)
+    assert seen == {0, 1}
+
+
+def test_left_and_right_change_places_in_the_mirror() -> None:
+    assert mirrored_labels(("still", "pan_left", "pan_right", "bright")) == (0, 2, 1, 3)
+
+
+def test_a_mirror_image_of_no_class_is_refused() -> None:
+    with pytest.raises(ValueError, match="'turn_right', the mirror image of 'turn_left'"):
+        mirrored_labels(("still", "turn_left"))
+
+
+def test_a_slower_clip_shows_a_part_of_it_in_order() -> None:
+    count = np.arange(16, dtype=np.uint8)[:, None, None, None] * np.ones((1, 112, 112, 3), np.uint8)
+    vary = Variation(crop=1.0, speed=0.5, brightness=0.0, contrast=0.0)
+    spans = set()
+    for seed in range(20):
+        shown = vary(np.random.default_rng(seed), count, 0)[0][:, 0, 0, 0].astype(int)
+        assert (np.diff(shown) >= 0).all()
+        spans.add(int(shown[-1] - shown[0]))
+    assert min(spans) >= 7
+    assert len(spans) > 3
+
+
+@pytest.mark.parametrize("changes", [{"crop": 0.0}, {"speed": 1.5}, {"brightness": 1.0}, {"contrast": -0.1}])
+def test_a_variation_beyond_reason_is_refused(changes: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(changes))):
+        Variation(**changes)
 
 
 def test_only_the_splits_asked_for_are_generated(tmp_path: Path) -> None:

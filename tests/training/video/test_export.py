@@ -61,6 +61,7 @@ def test_the_card_says_what_went_in_and_what_came_out(version: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"arch": "cnn3d"}, r"arch=two_stream \(received cnn3d\)"),
         ({"mirror": True}, r"mirror=False \(received True\)"),
         ({"dropout": 0.3}, r"dropout=0.2 \(received 0.3\)"),
         ({"start": Path("earlier")}, r"start=None \(received earlier\)"),
@@ -88,15 +89,24 @@ def test_the_shipped_card_says_what_over_writes() -> None:
     assert card.count("\n| the moves over frames of fight | ") == 2
 
 
-def test_evaluating_prints_every_class(
+def test_an_evaluation_is_printed_and_saved_with_its_plots(
     version: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    evaluate(folder, model=version, cache=tmp_path, workers=1)
-    printed = capsys.readouterr().out
-    for part in ("top-1", "all", "calm", "loud"):
-        assert part in printed
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "accuracy.md").write_text("before\n\n<!-- video -->\nold\n<!-- /video -->\n\nafter\n")
+    split = [f"{folder.name}=valid+test"]
+    evaluate([folder], model=[version], split=split, robust=1, cache=tmp_path, workers=1, save=docs)
+    text = (docs / "accuracy.md").read_text()
+    assert "old" not in text
+    assert capsys.readouterr().out.strip() in text
+    for part in (f"{folder.name}, valid and test (8)", "always calm", "two_stream", "gif", "| loud |"):
+        assert part in text
+    plots = sorted((docs / "accuracy").iterdir())
+    assert [path.name for path in plots] == ["video-activation-1.png", "video-curves.png"]
+    assert all(f"accuracy/{path.name}" in text and path.stat().st_size < 100_000 for path in plots)
 
 
-def test_evaluating_on_other_classes_is_refused(version: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="pan_left"):
-        evaluate(model=version, clips=10, cache=tmp_path, workers=1)
+def test_evaluating_without_clips_of_its_classes_is_refused(version: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"calm, loud; give their folder with --data. Received: no clips"):
+        evaluate(model=[version], clips=10, cache=tmp_path, workers=1)

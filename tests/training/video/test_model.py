@@ -2,8 +2,9 @@ import keras
 import numpy as np
 import pytest
 
-from training.video import model
-from training.video.model import Correlation, Light
+from training.video.architectures import build
+from training.video.imagenet import mobilenet
+from training.video.model import Colours, Correlation, Light, VideoConfig
 
 CLIPS = np.random.default_rng(0).integers(0, 255, (3, 16, 112, 112, 3), dtype=np.uint8)
 
@@ -11,7 +12,7 @@ CLIPS = np.random.default_rng(0).integers(0, 255, (3, 16, 112, 112, 3), dtype=np
 @pytest.fixture(scope="module")
 def classifier() -> keras.Model:
     keras.utils.set_random_seed(0)
-    return model.build(10)
+    return build("two_stream", 10)
 
 
 def logits(classifier: keras.Model, frames: np.ndarray) -> np.ndarray:
@@ -65,3 +66,59 @@ def test_correlation_peaks_where_the_content_went() -> None:
     inside = matches[0, 0, 1:-1, 1:-1]
     assert (inside.argmax(axis=-1) == 2 * 3 + 0).all()
     np.testing.assert_allclose(inside.max(axis=-1), 1.0, atol=1e-3)
+
+
+def test_colours_keep_their_proportions_in_dim_and_bright_clips() -> None:
+    red = np.zeros((1, 16, 112, 112, 3), np.uint8)
+    red[..., :56, 0] = 200
+    bright, dim = (keras.ops.convert_to_numpy(Colours(4)(clip)) for clip in (red, red // 4))
+    assert bright.shape == (1, 16, 28, 28, 3)
+    assert np.abs(bright - dim).max() < 0.15
+    assert (bright[..., :14, 0] > bright[..., :14, 1] + 1).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"cell": "tanh"}, "lstm, gru, conv"),
+        ({"dropout": 1.0}, "dropout from 0 up to 1"),
+        ({"bptt": -1}, "bptt of 0 or more"),
+        ({"cell": "conv", "bptt": 4}, "0 with cell 'conv'"),
+    ],
+)
+def test_a_configuration_that_means_nothing_is_refused(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        VideoConfig(**changes)
+
+
+@pytest.mark.parametrize("arch", ["cnn3d", "convlstm", "motion_statistics"])
+def test_what_an_architecture_has_no_use_for_is_refused(arch: str) -> None:
+    with pytest.raises(ValueError, match=f"for {arch}"):
+        build(arch, 2, VideoConfig(imagenet=True))
+
+
+def test_an_unknown_architecture_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match=r"two_stream, cnn3d, cnn_lstm, convlstm, motion_statistics. Received: 'cnn4d'"
+    ):
+        build("cnn4d", 2)
+
+
+@pytest.mark.parametrize("config", [VideoConfig(cell="gru", bptt=4), VideoConfig(cell="conv")], ids=lambda c: c.cell)
+@pytest.mark.parametrize("arch", ["two_stream", "cnn_lstm"])
+def test_another_layer_may_follow_the_clip(arch: str, config: VideoConfig) -> None:
+    assert build(arch, 3, config)(CLIPS[:1]).shape == (1, 3)
+
+
+def test_the_appearance_may_come_from_another_network() -> None:
+    features = mobilenet(weights=None)(np.zeros((1, 112, 112, 3), "float32"))
+    assert features.shape == (1, 4, 4, 576)
+
+
+def test_a_download_that_fails_says_what_it_was_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(**_: object) -> keras.Model:
+        raise Exception("URL fetch failure")  # as Keras does
+
+    monkeypatch.setattr(keras.applications, "MobileNetV3Small", unreachable)
+    with pytest.raises(OSError, match=r"--imagenet.*URL fetch failure"):
+        mobilenet()

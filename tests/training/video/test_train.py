@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from training.runlog import CHECKPOINT
-from training.video import model
+from training.video.architectures import build
 from training.video.train import begin_with
 
 
@@ -16,7 +16,7 @@ def store(run: Path, weights: list[np.ndarray]) -> Path:
 
 def test_a_run_may_begin_with_the_weights_of_another_but_for_the_classes(tmp_path: Path) -> None:
     keras.utils.set_random_seed(1)
-    earlier, later = model.build(10), model.build(2)
+    earlier, later = build("two_stream", 10), build("two_stream", 2)
     before = later.get_weights()
     begin_with(later, store(tmp_path, earlier.get_weights()))
     same = [np.array_equal(a, b) for a, b in zip(earlier.get_weights(), later.get_weights(), strict=True)]
@@ -26,4 +26,4 @@ def test_a_run_may_begin_with_the_weights_of_another_but_for_the_classes(tmp_pat
 
 def test_a_run_of_another_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="with 1 weights"):
-        begin_with(model.build(2), store(tmp_path, [np.zeros(3)]))
+        begin_with(build("two_stream", 2), store(tmp_path, [np.zeros(3)]))
