@@ -87,8 +87,10 @@ def examples(version: Path, split: str, decoders: Mapping[str, Any] | None = Non
     name = split.partition("[")[0]
     if not counts(version).get(name):
         raise ValueError(f"Expected a split among {', '.join(counts(version))} of {version}. Received: {split!r}")
+    import absl.logging
     import tensorflow_datasets as tfds  # brings TensorFlow
 
+    absl.logging.set_verbosity(absl.logging.ERROR)  # it warns of what it does itself
     return tfds.builder_from_directory(version).as_dataset(split=split, decoders=decoders)
 
 
