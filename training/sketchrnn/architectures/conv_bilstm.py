@@ -51,6 +51,12 @@ class MaskedConvolution(layers.Layer):
         self.convolution.build(values_shape)
         self.norm.build((None, None, self.convolution.filters))
 
+    def compute_output_shape(self, values_shape: Shape, present_shape: Shape) -> Any:  # noqa: ARG002
+        """Said, because JAX cannot tell that a convolution and a slice of stride 2 leave the same length."""
+        batch, time = values_shape[:2]
+        time = None if time is None else -(-time // self.stride)
+        return (batch, time, self.convolution.filters), (batch, time)
+
     def call(self, values: Any, present: Any, training: bool = False) -> tuple[Any, Any]:
         side = self.width // 2
         padded = ops.pad(values, [[0, 0], [side, side], [0, 0]])
