@@ -17,6 +17,11 @@ _FAMILIES: dict[str, Callable[[Path], list[str]]] = {
         *("--data", str(data / "series")),
         *("--split", "cta_ridership=2019-01-01"),
         *("--split", "nn5_daily=56"),
+        *("--holidays", "cta_ridership=US"),
+        *("--holidays", "nn5_daily=GB-ENG"),
+        *("--every", "nn5_daily=10"),  # statistical models take a second or two for each forecast
+        *("--every", "daily-max-temperatures=20"),
+        *("--every", "example_wp_log_peyton_manning=20"),
     ],
     "sketchrnn": lambda data: ["--data", str(data / "quickdraw")],
     "video": lambda data: ["--over", str(data / "video" / "fight")],

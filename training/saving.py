@@ -103,6 +103,15 @@ class Batching:
         return "\n".join(lines) + "\n"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Signature:
+    """A further way to call the same weights; see `export` for what the parts are."""
+
+    core: Callable[..., dict[str, tf.Tensor]]
+    inputs: Mapping[str, tf.TensorSpec]
+    warmup: Sequence[Mapping[str, np.ndarray]]
+
+
 def export(
     models: Path,
     name: str,
@@ -116,12 +125,16 @@ def export(
     warmup: Sequence[Mapping[str, np.ndarray]],
     card: str,
     facts: Mapping[str, Any] | None = None,
+    further: Mapping[str, Signature] | None = None,
 ) -> Path:
     """Export `model` as the next version of `models/name` and return the version's directory.
 
     `core` takes the inputs by name as tensors and returns the outputs by name; it is numeric, and is compiled
     with XLA inside the signature. With `labels` it must return `probabilities` [batch, labels], to which
     `top_classes` and `top_scores` are added outside the compiled part.
+
+    `further` signatures, by name, answer from the same weights for other inputs. `rules` hold for inputs of that name
+    in every signature.
 
     `facts` are written to assets.extra/training.json, for those who compare models: by agreement `architecture`,
     `parameters`, `seconds_per_epoch`, `epochs`, `seed` (see `FitReport.facts`), and what a family adds.
@@ -130,7 +143,8 @@ def export(
     requests (padded as `rules` allow, too), and only then renamed. Raises ExportError where that fails; a
     killed export leaves a directory whose name is no version, swept by a later export.
     """
-    _check(model, inputs, rules, warmup, labels)
+    signatures = {SIGNATURE: Signature(core=core, inputs=inputs, warmup=warmup)} | dict(further or {})
+    _check(model, signatures, rules, labels)
     parent = models / name
     parent.mkdir(parents=True, exist_ok=True)
     _sweep(parent)
@@ -138,9 +152,10 @@ def export(
     partial.mkdir()
     try:
         with _generic_kernels(model):
-            _write_saved_model(partial, model, core, inputs, labels)
-        _write_extras(partial, name, rules, batching or Batching(), warmup, card, facts or {})
-        _verify(partial, core, rules, warmup)
+            _write_saved_model(partial, model, signatures, labels)
+        _write_extras(partial, name, rules, batching or Batching(), signatures, card, facts or {})
+        for key, signature in signatures.items():
+            _verify(partial, key, signature, rules)
         _sync(partial)
         return _publish(partial, parent)
     except BaseException:
@@ -150,9 +165,8 @@ def export(
 
 def _check(
     model: keras.Model,
-    inputs: Mapping[str, tf.TensorSpec],
+    signatures: Mapping[str, Signature],
     rules: Mapping[str, InputRule],
-    warmup: Sequence[Mapping[str, np.ndarray]],
     labels: Sequence[str] | None,
 ) -> None:
     if keras.backend.backend() != "tensorflow":
@@ -160,20 +174,28 @@ def _check(
     halves = sorted({v.path for v in model.variables if v.dtype in ("float16", "bfloat16")})
     if halves or model.compute_dtype != "float32":
         raise ExportError(f"expected a float32 model; rebuild it so. Received: {model.compute_dtype} {halves[:3]}")
-    if not warmup:
-        raise ExportError("expected at least one warm-up request, got none")
-    for request in warmup:
-        if set(request) != set(inputs):
-            raise ExportError(f"expected warm-up inputs {sorted(inputs)}. Received: {sorted(request)}")
-    for rule_name, rule in rules.items():
-        if rule_name not in inputs:
-            raise ExportError(f"expected rules for inputs among {sorted(inputs)}, got one for {rule_name!r}")
-        if rule.axis is not None and inputs[rule_name].shape[rule.axis] is not None:
-            raise ExportError(f"expected a variable axis {rule.axis} of {rule_name!r}, got {inputs[rule_name].shape}")
+    for signature in signatures.values():
+        _check_requests(signature, rules)
+    known = {name for signature in signatures.values() for name in signature.inputs}
+    for rule_name in rules:
+        if rule_name not in known:
+            raise ExportError(f"expected rules for inputs among {sorted(known)}, got one for {rule_name!r}")
     if labels is not None and (
         not labels or len(set(labels)) != len(labels) or any(not x or x.splitlines() != [x] for x in labels)
     ):
         raise ExportError("expected distinct labels of one line each. Received: " + repr(list(labels)[:10]))
+
+
+def _check_requests(signature: Signature, rules: Mapping[str, InputRule]) -> None:
+    if not signature.warmup:
+        raise ExportError("expected at least one warm-up request, got none")
+    for request in signature.warmup:
+        if set(request) != set(signature.inputs):
+            raise ExportError(f"expected warm-up inputs {sorted(signature.inputs)}. Received: {sorted(request)}")
+    for name, spec in signature.inputs.items():
+        rule = rules.get(name)
+        if rule is not None and rule.axis is not None and spec.shape[rule.axis] is not None:
+            raise ExportError(f"expected a variable axis {rule.axis} of {name!r}, got {spec.shape}")
 
 
 @contextlib.contextmanager
@@ -207,13 +229,8 @@ class _LabelsFile(tf.lookup.TextFileInitializer):
 
 
 def _write_saved_model(
-    target: Path,
-    model: keras.Model,
-    core: Callable[..., dict[str, tf.Tensor]],
-    inputs: Mapping[str, tf.TensorSpec],
-    labels: Sequence[str] | None,
+    target: Path, model: keras.Model, signatures: Mapping[str, Signature], labels: Sequence[str] | None
 ) -> None:
-    compiled = tf.function(core, jit_compile=True, autograph=False)
     module = tf.Module()
     # Keras 3 variables are no tf.Variables: tracking the values keeps them in the checkpoint.
     module.weights = [variable.value for variable in model.variables]
@@ -223,24 +240,29 @@ def _write_saved_model(
             vocabulary = Path(scratch) / "labels.txt"
             vocabulary.write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
             module.labels = look_up = tf.lookup.StaticHashTable(_LabelsFile(vocabulary), default_value="")
+        served = {}
+        for key, signature in signatures.items():
+            named = {name: tf.TensorSpec(spec.shape, spec.dtype, name=name) for name, spec in signature.inputs.items()}
+            served[key] = _serving(signature.core, look_up, labels).get_concrete_function(**named)
+        tf.saved_model.save(module, str(target), signatures=served)
 
-        def serve(**tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-            outputs = dict(compiled(**tensors))
-            if look_up is not None and labels is not None:
-                probabilities = outputs["probabilities"]
-                if probabilities.shape[-1] != len(labels):
-                    raise ExportError(
-                        f"expected probabilities of {len(labels)} labels, got shape {probabilities.shape}"
-                    )
-                scores, classes = tf.math.top_k(probabilities, min(TOP, len(labels)))
-                outputs["top_scores"] = scores
-                outputs["top_classes"] = look_up.lookup(tf.cast(classes, tf.int64))
-            return outputs
 
-        module.serve = tf.function(serve, autograph=False)
-        named = {key: tf.TensorSpec(spec.shape, spec.dtype, name=key) for key, spec in inputs.items()}
-        signature = module.serve.get_concrete_function(**named)
-        tf.saved_model.save(module, str(target), signatures={SIGNATURE: signature})
+def _serving(core: Callable[..., dict[str, tf.Tensor]], look_up: Any, labels: Sequence[str] | None) -> Any:
+    """What a signature does: the compiled core and, where there are labels, the best of them."""
+    compiled = tf.function(core, jit_compile=True, autograph=False)
+
+    def serve(**tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        outputs = dict(compiled(**tensors))
+        if look_up is not None and labels is not None and "probabilities" in outputs:
+            probabilities = outputs["probabilities"]
+            if probabilities.shape[-1] != len(labels):
+                raise ExportError(f"expected probabilities of {len(labels)} labels, got shape {probabilities.shape}")
+            scores, classes = tf.math.top_k(probabilities, min(TOP, len(labels)))
+            outputs["top_scores"] = scores
+            outputs["top_classes"] = look_up.lookup(tf.cast(classes, tf.int64))
+        return outputs
+
+    return tf.function(serve, autograph=False)
 
 
 def _write_extras(
@@ -248,7 +270,7 @@ def _write_extras(
     name: str,
     rules: Mapping[str, InputRule],
     batching: Batching,
-    warmup: Sequence[Mapping[str, np.ndarray]],
+    signatures: Mapping[str, Signature],
     card: str,
     facts: Mapping[str, Any],
 ) -> None:
@@ -261,31 +283,27 @@ def _write_extras(
     (extra / "training.json").write_text(json.dumps(facts, indent=2) + "\n")
     (target / "batching_params.pbtxt").write_text(batching.as_pbtxt())
     with tf.io.TFRecordWriter(str(extra / "tf_serving_warmup_requests")) as records:
-        for tensors in warmup:
+        for key, tensors in [(key, request) for key, made in signatures.items() for request in made.warmup]:
             request = predict_pb2.PredictRequest()
             request.model_spec.name = name
-            request.model_spec.signature_name = SIGNATURE
-            for key, array in tensors.items():
-                request.inputs[key].CopyFrom(tf.make_tensor_proto(array))
+            request.model_spec.signature_name = key
+            for input_name, array in tensors.items():
+                request.inputs[input_name].CopyFrom(tf.make_tensor_proto(array))
             log = prediction_log_pb2.PredictionLog()
             log.predict_log.request.CopyFrom(request)
             records.write(log.SerializeToString())
 
 
-def _verify(
-    version: Path,
-    core: Callable[..., dict[str, tf.Tensor]],
-    rules: Mapping[str, InputRule],
-    warmup: Sequence[Mapping[str, np.ndarray]],
-) -> None:
-    served = tf.saved_model.load(str(version)).signatures[SIGNATURE]
-    for request in warmup:
+def _verify(version: Path, name: str, signature: Signature, rules: Mapping[str, InputRule]) -> None:
+    served = tf.saved_model.load(str(version)).signatures[name]
+    for request in signature.warmup:
         tensors = {key: tf.constant(array) for key, array in request.items()}
         answer = served(**tensors)
-        for key, expected in core(**tensors).items():
+        for key, expected in signature.core(**tensors).items():
             _same(answer[key].numpy(), expected.numpy(), _TOLERANCE, f"output {key!r} of the loaded export")
-    padded = {key: _pad(array, rules.get(key)) for key, array in warmup[0].items()}
-    before = served(**{key: tf.constant(array) for key, array in warmup[0].items()})
+    first = signature.warmup[0]
+    padded = {key: _pad(array, rules.get(key)) for key, array in first.items()}
+    before = served(**{key: tf.constant(array) for key, array in first.items()})
     after = served(**{key: tf.constant(array) for key, array in padded.items()})
     for key, expected in before.items():
         if expected.dtype.is_floating:

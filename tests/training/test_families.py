@@ -23,6 +23,7 @@ FILES = (
     "assets.extra/tf_serving_warmup_requests",
     "batching_params.pbtxt",
 )
+FURTHER = {"holidays"}  # inputs of further signatures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +57,8 @@ class Made:
         logs = [prediction_log_pb2.PredictionLog.FromString(record.numpy()) for record in records]
         requests = [log.predict_log.request for log in logs]
         assert {request.model_spec.name for request in requests} == {self.family.name}
-        assert {request.model_spec.signature_name for request in requests} == {"serving_default"}
-        return [{name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()} for request in requests]
+        default = [request for request in requests if request.model_spec.signature_name == "serving_default"]
+        return [{name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()} for request in default]
 
 
 def _options(folder: Path) -> fitting.FitOptions:
@@ -65,17 +66,20 @@ def _options(folder: Path) -> fitting.FitOptions:
 
 
 def _make_forecaster(folder: Path) -> tuple[keras.Model, Path]:
-    from training.forecaster import model, train
+    from training.forecaster import model
     from training.forecaster.export import export
+    from training.forecaster.fit import fit
     from training.forecaster.generated import generate
 
     series, options = generate(3, days=(150, 200)), _options(folder)
-    fitted, report = train.fit(series, {}, options, config=model.ForecasterConfig(units=8), steps=2)
+    fitted, report = fit(series, {}, options, config=model.ForecasterConfig(units=8), steps=2)
     return fitted, export(folder / "models", fitted, series, {}, report=report, options=options)
 
 
 def _forecast(model: keras.Model, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    outputs = keras.ops.convert_to_numpy(model(inputs, training=False))
+    from training.forecaster.model import answer
+
+    outputs = keras.ops.convert_to_numpy(answer(model, **inputs))
     return {"mean": outputs[..., 0], "quantiles": outputs[..., 1:10]}
 
 
@@ -195,8 +199,9 @@ def test_an_answer_does_not_depend_on_its_batch(made: Made) -> None:
 
 def test_padding_changes_nothing(made: Made) -> None:
     rules = json.loads((made.version / "assets.extra/inputs.json").read_text())
-    assert set(rules) <= set(made.family.inputs)
     inputs = made.warmup()[0]
+    assert set(made.family.inputs) & set(rules) == set(rules) - FURTHER
+    rules = {name: rule for name, rule in rules.items() if name in inputs}
     expected = made.answer(inputs)
     for name, rule in rules.items():
         if "axis" not in rule:

@@ -21,12 +21,16 @@ class DataError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """One value a day without holes in the index: NaN is missing. `first_day` counts from 1970-01-01."""
+    """One value a day without holes in the index: NaN is missing. `first_day` counts from 1970-01-01.
+
+    holidays: which of the days are public holidays, bool; None where that is not known.
+    """
 
     source: str
     name: str
     first_day: int
     values: np.ndarray
+    holidays: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.values)

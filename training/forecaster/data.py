@@ -8,6 +8,7 @@ import numpy as np
 
 from training.datasets.series import EPOCH, DataError, Series
 from training.datasets.series import read as read
+from training.forecaster.augment import Augmentation, Example
 from training.forecaster.features import HORIZON, MEMORY
 
 LEAST = 14  # days of history, and observed values in it, that are worth learning from
@@ -65,18 +66,23 @@ def ends(span: Span, least: int = LEAST) -> np.ndarray:
     return np.arange(max(span.start, least), span.stop - HORIZON + 1)
 
 
-def window(series: Series, end: int) -> tuple[np.ndarray, int, np.ndarray]:
-    """History [MEMORY] up to `end` (padded with NaN on the left), its last day, and the targets [7]."""
-    past = series.values[max(0, end - MEMORY) : end]
+def window(series: Series, end: int) -> Example:
+    """What is known `end` days into a series, padded with NaN on the left, and the seven days after."""
     history = np.full(MEMORY, np.nan, "float32")
+    holidays = np.zeros(MEMORY + HORIZON, "float32")
+    past = series.values[max(0, end - MEMORY) : end]
     history[MEMORY - len(past) :] = past
-    return history, series.first_day + end - 1, series.values[end : end + HORIZON]
+    if series.holidays is not None:
+        flags = series.holidays[max(0, end - MEMORY) : end + HORIZON]
+        holidays[MEMORY - len(past) : MEMORY - len(past) + len(flags)] = flags
+    return Example(history, series.first_day + end - 1, holidays, series.values[end : end + HORIZON])
 
 
 class Windows:
-    """Windows drawn at random, each marred as real requests are: shortened, with gaps, without a date."""
+    """Windows drawn at random and augmented."""
 
-    def __init__(self, spans: Sequence[Span]) -> None:
+    def __init__(self, spans: Sequence[Span], augmentation: Augmentation | None = None) -> None:
+        self.augmentation = augmentation or Augmentation()
         usable = [(span, _fair_ends(span)) for span in spans]
         self.spans = [(span, at) for span, at in usable if len(at)]
         if not self.spans:
@@ -94,25 +100,34 @@ class Windows:
 
     def collate(self, indices: np.ndarray, rng: np.random.Generator) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """As many random windows as there are indices; which ones follows from the generator alone."""
-        drawn = [self._draw(rng) for _ in indices]
-        return _batch(drawn)
+        return batch([self._draw(rng) for _ in indices])
 
-    def _draw(self, rng: np.random.Generator) -> tuple[np.ndarray, int, np.ndarray]:
+    def _draw(self, rng: np.random.Generator) -> Example:
         while True:
             span, at = self.spans[rng.choice(len(self.spans), p=self.weights)]
-            history, end_day, targets = _mar(*window(span.series, int(rng.choice(at))), rng)
-            if _is_fair(history, targets):
-                return history, end_day, targets
+            example = self.augmentation(window(span.series, int(rng.choice(at))), LEAST, rng)
+            if _is_fair(example):
+                return example
 
 
 class FixedWindows:
-    """The same windows every time, as they are: for validation."""
+    """The same windows every time, as they are, evenly over each file: for validation.
+
+    As in training a file counts as the root of its windows, so that the one with most series does not rule.
+    """
 
     def __init__(self, spans: Sequence[Span], most: int = 2048) -> None:
-        every = [(span.series, int(end)) for span in spans for end in _fair_ends(span)]
-        if not every:
+        every: dict[str, list[tuple[Series, int]]] = {}
+        for span in spans:
+            every.setdefault(span.series.source, []).extend((span.series, int(end)) for end in _fair_ends(span))
+        roots = {source: np.sqrt(len(windows)) for source, windows in every.items()}
+        if not any(roots.values()):
             raise DataError("expected windows in the validation part, got none: the series are too short")
-        self.windows = [every[i] for i in np.unique(np.linspace(0, len(every) - 1, most).astype(int))]
+        self.windows = [
+            windows[i]
+            for source, windows in every.items()
+            for i in _evenly(len(windows), round(most * roots[source] / sum(roots.values())))
+        ]
         self.size = len(self.windows)
 
     def collate(
@@ -120,7 +135,11 @@ class FixedWindows:
         indices: np.ndarray,
         rng: np.random.Generator,  # noqa: ARG002
     ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        return _batch([window(*self.windows[i]) for i in indices])
+        return batch([window(*self.windows[i]) for i in indices])
+
+
+def _evenly(count: int, most: int) -> np.ndarray:
+    return np.unique(np.linspace(0, count - 1, min(count, max(most, 1))).astype(int)) if count else np.arange(0)
 
 
 def _fair_ends(span: Span) -> np.ndarray:
@@ -131,29 +150,12 @@ def _fair_ends(span: Span) -> np.ndarray:
     return at[(before >= LEAST) & (observed[at + HORIZON] > observed[at])]
 
 
-def _is_fair(history: np.ndarray, targets: np.ndarray) -> bool:
-    return bool(np.isfinite(history).sum() >= LEAST and np.isfinite(targets).any())
+def _is_fair(example: Example) -> bool:
+    return bool(np.isfinite(example.history).sum() >= LEAST and np.isfinite(example.targets).any())
 
 
-def _mar(
-    history: np.ndarray, end_day: int, targets: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, int, np.ndarray]:
-    history = history.copy()
-    if rng.random() < 0.3:
-        keep = int(np.exp(rng.uniform(np.log(LEAST), np.log(MEMORY))))
-        history[: MEMORY - keep] = np.nan
-    if rng.random() < 0.2:
-        history[rng.random(MEMORY) < rng.uniform(0, 0.3)] = np.nan
-    if rng.random() < 0.15:
-        length = int(rng.integers(2, 30))
-        begin = MEMORY - int(rng.integers(1, 120))
-        history[begin : begin + length] = np.nan
-    return history, -1 if rng.random() < 0.2 else end_day, targets
-
-
-def _batch(
-    windows: Sequence[tuple[np.ndarray, int, np.ndarray]],
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    histories, days, targets = zip(*windows, strict=True)
-    inputs = {"history": np.stack(histories), "end_day": np.array(days, "int32")}
+def batch(examples: Sequence[Example]) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Inputs by name and targets [batch, 7]."""
+    histories, days, holidays, targets = zip(*examples, strict=True)
+    inputs = {"history": np.stack(histories), "end_day": np.array(days, "int32"), "holidays": np.stack(holidays)}
     return inputs, np.stack(targets)

@@ -1,8 +1,6 @@
-"""Measures an exported forecaster on the test parts, from rolling origins, beside the seasonal naive forecast."""
+"""`python -m training evaluate forecaster`: versions and statistical models from the same rolling origins."""
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,136 +8,94 @@ import numpy as np
 import tensorflow as tf
 import typer
 
-from training.forecaster import data
-from training.forecaster.features import HORIZON
-from training.forecaster.model import LEVELS
+from training import report, saving
+from training.forecaster import baselines, comparison, data, public_holidays, rolling
+from training.forecaster.export import WITH_HOLIDAYS, joined
 from training.forecaster.train import parse_split
 
-Forecast = Callable[..., Mapping[str, tf.Tensor]]
-"""Takes `history` and `end_day`, answers `mean` and `quantiles`, all as the exported signature does."""
-
-_BATCH = 64
-
-
-@dataclass(frozen=True, kw_only=True)
-class Score:
-    """Errors of one series, averaged over every origin and day.
-
-    `mase`, `naive_mase` and `pinball` are in units of the mean change from week to week before the test part.
-    """
-
-    name: str
-    origins: int
-    mae: float
-    median_mae: float
-    naive_mae: float
-    mase: float
-    naive_mase: float
-    pinball: float
-    coverage: float
+_EVERY = "FILE=N: forecast from every Nth day of a file's test part only. Default: from every day."
 
 
 def evaluate(
-    folder: Annotated[Path, typer.Option("--data", help="CSV file, or folder of them.")],
-    model: Annotated[Path, typer.Option(help="Version directory, such as models/forecaster/1.")],
+    folder: Annotated[Path, typer.Option("--data", help="CSV file, folder of them, or prepared dataset.")],
+    model: report.Models,
     column: Annotated[list[str] | None, typer.Option(help="As in training.")] = None,
     split: Annotated[list[str] | None, typer.Option(help="As in training.")] = None,
-    undated: Annotated[bool, typer.Option("--undated", help="Keep the dates from the model.")] = False,
+    holidays: Annotated[list[str] | None, typer.Option(help="As in training; asks with_holidays, too.")] = None,
+    every: Annotated[list[str] | None, typer.Option(help=_EVERY)] = None,
+    undated: Annotated[bool, typer.Option("--undated", help="Keep the dates from the models.")] = False,
+    fitted: Annotated[
+        bool, typer.Option("--baselines/--no-baselines", help="Whether to fit AutoETS, AutoTheta and AutoARIMA.")
+    ] = True,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder that keeps what these forecast, as they take hours.")
+    ] = None,
+    robustness: Annotated[
+        bool, typer.Option("--robustness/--no-robustness", help="Whether to measure on changed series, too.")
+    ] = True,
+    save: report.Save = None,
 ) -> None:
-    """Print MAE, MASE, pinball loss and coverage of the 80% interval on the test part of every file."""
-    forecast = tf.saved_model.load(str(model)).signatures["serving_default"]
-
-    def answer(history: tf.Tensor, end_day: tf.Tensor) -> Mapping[str, tf.Tensor]:
-        return forecast(history=history, end_day=-tf.ones_like(end_day) if undated else end_day)
-
-    typer.echo(table(score(answer, data.read(folder, column), parse_split(split or []))))
-
-
-def score(
-    forecast: Forecast, series: Sequence[data.Series], test_from: Mapping[str, data.TestFrom]
-) -> dict[str, list[Score]]:
-    """Scores of every series on its test part, by the file it came from."""
-    _, _, spans = data.split(series, test_from)
-    scores: dict[str, list[Score]] = {}
-    for span in spans:
-        parts = [_errors(forecast, span, at) for at in _batches(data.ends(span))]
-        scores.setdefault(span.series.source, []).append(_summarise(span, parts))
-    return scores
+    """Print how far versions and statistical models were off on the test part of every file, from the same origins."""
+    places = public_holidays.parse(holidays or [])
+    series = public_holidays.flagged(data.read(folder, column), places)
+    parts = rolling.groups(series, parse_split(split or []), parse_every(every or []))
+    rows = [row for version in model for row in _of_version(version, parts, undated=undated, flagged=bool(places))]
+    rows.append(comparison.Row("seasonal naive", {}, [rolling.forecasts(rolling.naive, part) for part in parts]))
+    if fitted:
+        rows += _of_baselines(parts, cache)
+    first = served(model[0], undated=undated)
+    section = comparison.section(parts, rows, forecaster=first if robustness else None)
+    report.publish(section, save)
 
 
-def _batches(ends: np.ndarray) -> Iterator[np.ndarray]:
-    for start in range(0, len(ends), _BATCH):
-        yield ends[start : start + _BATCH]
-
-
-def _errors(forecast: Forecast, span: data.Span, at: np.ndarray) -> np.ndarray:
-    """Absolute errors of mean, median and naive, pinball loss, and inside or not: [origins, 7, 5]; NaN unseen."""
-    windows = [data.window(span.series, int(end)) for end in at]
-    history = np.stack([history for history, _, _ in windows])
-    end_day = np.array([day for _, day, _ in windows], "int32")
-    actual = np.stack([targets for _, _, targets in windows])
-    answer = forecast(history=tf.constant(history), end_day=tf.constant(end_day))
-    mean, quantiles = answer["mean"].numpy(), answer["quantiles"].numpy()
-    error = actual[..., None] - quantiles
-    levels = np.array(LEVELS)
-    inside = (actual >= quantiles[..., 0]) & (actual <= quantiles[..., -1])
-    return np.stack(
-        [
-            np.abs(actual - mean),
-            np.abs(error[..., len(LEVELS) // 2]),
-            np.abs(actual - _naive(history)),
-            np.maximum(levels * error, (levels - 1) * error).mean(axis=-1),
-            np.where(np.isnan(actual), np.nan, inside),
-        ],
-        axis=-1,
-    )
-
-
-def _naive(history: np.ndarray) -> np.ndarray:
-    """Every day as the last one seen of the same weekday."""
-    weeks = history.reshape(len(history), -1, HORIZON)
-    last = weeks[:, -1].copy()
-    for week in range(2, weeks.shape[1] + 1):
-        last = np.where(np.isnan(last), weeks[:, -week], last)
-    return last
-
-
-def _summarise(span: data.Span, parts: Sequence[np.ndarray]) -> Score:
-    errors = np.concatenate(parts)
-    mae, median_mae, naive_mae, pinball, coverage = np.nanmean(errors, axis=(0, 1))
-    seen = span.series.values[: span.start]
-    unit = float(np.nanmean(np.abs(seen[7:] - seen[:-7]))) or math.nan  # every week may be like the one before
-    return Score(
-        name=span.series.name,
-        origins=len(errors),
-        mae=float(mae),
-        median_mae=float(median_mae),
-        naive_mae=float(naive_mae),
-        mase=float(mae) / unit,
-        naive_mase=float(naive_mae) / unit,
-        pinball=float(pinball) / unit,
-        coverage=float(coverage),
-    )
-
-
-def table(scores: Mapping[str, Sequence[Score]]) -> str:
-    """A Markdown table: a row a series, or a row of means for a file of many."""
-    lines = [
-        "| series | origins | MAE | MAE of the median | seasonal naive MAE | MASE | seasonal naive MASE "
-        "| scaled pinball loss | 80% coverage |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for source, group in scores.items():
-        rows = group if len(group) <= 5 else [_mean(f"{source} ({len(group)} series)", group)]
-        lines += [
-            f"| {one.name} | {one.origins} | {one.mae:,.5g} | {one.median_mae:,.5g} | {one.naive_mae:,.5g} "
-            f"| {one.mase:.3f} | {one.naive_mase:.3f} | {one.pinball:.3f} | {one.coverage:.1%} |"
-            for one in rows
+def _of_version(version: Path, parts: Sequence[rolling.Group], *, undated: bool, flagged: bool) -> list[comparison.Row]:
+    found = report.model_columns(version, _request(parts[0]))
+    facts = report.facts(version)
+    found["never saw"] = ", ".join(facts.get("left_out", [])) or None
+    plain = served(version, undated=undated)
+    rows = [comparison.Row(str(version), found, [rolling.forecasts(plain, part) for part in parts], facts)]
+    if flagged and WITH_HOLIDAYS in tf.saved_model.load(str(version)).signatures:
+        informed = served(version, undated=undated, signature=WITH_HOLIDAYS)
+        made = [
+            rolling.forecasts(informed, part) if part.spans[0].series.holidays is not None else None for part in parts
         ]
-    return "\n".join(lines)
+        rows.append(comparison.Row(f"{version}, {WITH_HOLIDAYS}", {"architecture": found["architecture"]}, made))
+    return rows
 
 
-def _mean(name: str, group: Sequence[Score]) -> Score:
-    fields = [field for field in Score.__dataclass_fields__ if field not in ("name", "origins")]
-    means = {field: float(np.mean([getattr(one, field) for one in group])) for field in fields}
-    return Score(name=name, origins=sum(one.origins for one in group), **means)
+def _of_baselines(parts: Sequence[rolling.Group], cache: Path | None) -> list[comparison.Row]:
+    made = {name: [baselines.fitted(part.pairs(), name, cache) for part in parts] for name in baselines.FITTED}
+    rows = [comparison.Row(name, {}, found) for name, found in made.items()]
+    several = zip(*made.values(), strict=True)
+    return [*rows, comparison.Row(baselines.MEAN, {}, [baselines.mean_of(group) for group in several])]
+
+
+def _request(part: rolling.Group) -> dict[str, np.ndarray]:
+    one, ends = part.pairs()[0]
+    inputs, _ = data.batch([data.window(one, int(ends[0]))])
+    return {"history": inputs["history"], "end_day": inputs["end_day"]}
+
+
+def served(version: Path, *, undated: bool = False, signature: str = saving.SIGNATURE) -> rolling.Forecaster:
+    """One signature of an exported version as a forecaster."""
+    function = tf.saved_model.load(str(version)).signatures[signature]
+    wanted = set(function.structured_input_signature[1])
+
+    def forecast(inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        given = {name: tf.constant(array) for name, array in inputs.items() if name in wanted}
+        if undated:
+            given["end_day"] = -tf.ones_like(given["end_day"])
+        return joined(function(**given))
+
+    return forecast
+
+
+def parse_every(given: Sequence[str]) -> dict[str, int]:
+    """`["nn5=10"]` as a mapping from file name to how many days lie between origins."""
+    parsed = {}
+    for item in given:
+        name, _, step = item.rpartition("=")
+        if not name or not step.isdigit() or int(step) < 1:
+            raise ValueError(f"expected FILE=DAYS, at least one day. Received: {item}")
+        parsed[name] = int(step)
+    return parsed

@@ -11,7 +11,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from training.forecaster import dates
+from training.forecaster import character, dates
+from training.forecaster.flagged import holiday_effects
 
 HORIZON = 7
 WEEKS = 16
@@ -29,18 +30,24 @@ Tensor = Any
 class Window(keras.layers.Layer):
     """Splits a history into what is expected and what is to be learnt.
 
-    Call with history [batch, time] (NaN is missing) and end_day [batch] (negative or after 2099 is unknown). Returns a
-    dict: `baseline` [batch, 7] and `scale` [batch, 1] in the units of the series; `weeks` [batch, WEEKS,
-    features], oldest first, for the encoder; `days` [batch, 7, features] for the decoder; `shortcuts`
-    [batch, 7, kinds], each a guess at (value - baseline) / scale. All finite, whatever is missing.
+    Call with history [batch, time] (NaN is missing), end_day [batch] (negative or after 2099 is unknown) and holidays
+    [batch, time + 7] (1 on public holidays of the history and the week after it; all 0 where they are not known, and
+    aligned to its end like the history). Returns a dict: `baseline` [batch, 7] and `scale` [batch, 1] in the units of
+    the series; `weeks` [batch, WEEKS, features] and `daily` [batch, CONTEXT, 5], oldest first, for encoders; `days`
+    [batch, 7, features] for what decodes; `shortcuts` [batch, 7, kinds], each a guess at (value - baseline) / scale;
+    `spread` [batch, 1], the usual distance from the baseline, in scales; `residual` and `changes` [batch, WEEKS, 7],
+    the distances from the baseline and from the week before, in scales, with `residual_seen` and `changes_seen` for
+    where they are known. All finite, whatever is missing.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**(options | {"dtype": "float32", "trainable": False}))
 
-    def call(self, history: Tensor, end_day: Tensor) -> dict[str, Tensor]:
+    def call(self, history: Tensor, end_day: Tensor, holidays: Tensor) -> dict[str, Tensor]:
         values = ops.pad(history, [[0, 0], [MEMORY, 0]], constant_values=float("nan"))[:, -MEMORY:]
         values = ops.reshape(values, (-1, MEMORY))
+        flags = ops.pad(holidays, [[0, 0], [MEMORY + HORIZON, 0]])[:, -(MEMORY + HORIZON) :]
+        flags = ops.cast(ops.reshape(flags, (-1, MEMORY + HORIZON)) > 0.5, "float32")
         seen = ops.cast(ops.logical_not(ops.isnan(values)), "float32")
         values = ops.where(seen > 0, values, 0.0)
         unit = ops.maximum(ops.max(ops.abs(values), axis=1, keepdims=True), 1e-30)
@@ -49,13 +56,18 @@ class Window(keras.layers.Layer):
         known = ops.cast(ops.logical_and(end_day >= 0, end_day <= latest), "float32")[:, None, None]
         end_day = ops.cast(ops.clip(end_day, 0, latest), "int32")
 
-        level, spread, scale, profile = _shape_of(values, seen)
+        plain = seen * (1 - flags[:, :MEMORY])
+        level, spread, scale, profile = _shape_of(values, seen, plain)
         past = seen * (values - level) / scale  # missing days are 0 here, and flagged by `seen`
         residuals = _by_week(past, seen, profile)
-        memory, candidates = _memory(past, seen, end_day, known, profile)
+        memory, candidates = _memory(past, seen, end_day, known, profile, flags)
         recent = residuals["residual"]
-        lately = ops.stack([_mean(recent[:, -weeks:], residuals["seen"][:, -weeks:]) for weeks in (1, 2)], -1)
+        usual = residuals["seen"] * ops.reshape(plain[:, -CONTEXT:], (-1, WEEKS, 7))
+        lately = ops.stack([_mean(recent[:, -weeks:], usual[:, -weeks:]) for weeks in (1, 2)], -1)
         lately = ops.tile(lately[:, None], (1, HORIZON, 1))
+        traits, extrapolated = character.of(
+            past[:, -CONTEXT:], seen[:, -CONTEXT:], ops.reshape(recent, (-1, CONTEXT)), values[:, -CONTEXT:], profile
+        )
         shape = ops.concatenate(
             [
                 profile * scale / spread,
@@ -63,6 +75,7 @@ class Window(keras.layers.Layer):
                 ops.arcsinh(level / spread),
                 ops.mean(seen[:, -CONTEXT:], axis=1, keepdims=True),
                 ops.mean(seen, axis=1, keepdims=True),
+                traits,
             ],
             axis=-1,
         )
@@ -81,18 +94,36 @@ class Window(keras.layers.Layer):
             position,
         ]
         week_end = end_day[:, None] - 7 * np.arange(WEEKS - 1, -1, -1, dtype="int32")
+        week_flags = ops.reshape(flags[:, -CONTEXT - HORIZON : -HORIZON], (-1, WEEKS, 7))
         weeks = [
             ops.arcsinh(recent),
             residuals["seen"],
+            week_flags,
             _season(week_end, 2) * known,
             ops.tile(_weekday(end_day[:, None]) * known, (1, WEEKS, 1)),
         ]
+        angle = np.tile(np.arange(7, dtype="float32") * (2 * np.pi / 7), WEEKS)
+        place = np.stack([np.sin(angle), np.cos(angle)], axis=-1).reshape(1, WEEKS, 7, 2)
+        daily = [
+            ops.arcsinh(recent)[..., None],
+            residuals["seen"][..., None],
+            week_flags[..., None],
+            ops.tile(ops.convert_to_tensor(place), (ops.shape(history)[0], 1, 1, 1)),
+        ]
+        grid = ops.reshape(past[:, -CONTEXT:], (-1, WEEKS, 7))
+        pairs = residuals["seen"][:, 1:] * residuals["seen"][:, :-1]
         return {
             "baseline": (level + profile * scale) * unit,
             "scale": scale * unit,
             "weeks": ops.concatenate(weeks, axis=-1),
+            "daily": ops.reshape(ops.concatenate(daily, axis=-1), (-1, CONTEXT, 5)),
             "days": ops.concatenate(days, axis=-1),
-            "shortcuts": ops.concatenate([candidates, lately], axis=-1),
+            "shortcuts": ops.concatenate([candidates, lately, extrapolated], axis=-1),
+            "spread": _mean(ops.abs(recent), residuals["seen"])[:, None],
+            "residual": recent,
+            "residual_seen": residuals["seen"],
+            "changes": ops.pad(ops.abs(grid[:, 1:] - grid[:, :-1]) * pairs, [[0, 0], [1, 0], [0, 0]]),
+            "changes_seen": ops.pad(pairs, [[0, 0], [1, 0], [0, 0]]),
         }
 
 
@@ -138,8 +169,11 @@ def _mean(values: Tensor, weights: Tensor) -> Tensor:
     return ops.sum(values * weights, axes) / ops.maximum(ops.sum(weights, axes), 1e-6)
 
 
-def _shape_of(values: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Level, spread and scale [batch, 1] of the last weeks; profile of the week [batch, 7] in scales."""
+def _shape_of(values: Tensor, seen: Tensor, plain: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Level, spread and scale [batch, 1] of the last weeks; profile of the week [batch, 7] in scales.
+
+    `seen` are the days that have a value, `plain` those of them that are no holiday: only these make the profile.
+    """
     recent, observed = values[:, -CONTEXT:], seen[:, -CONTEXT:]
     empty = ops.sum(observed, axis=1, keepdims=True) < 1
     level = ops.where(empty, _mean(values, seen)[:, None], _mean(recent, observed)[:, None])
@@ -160,6 +194,7 @@ def _shape_of(values: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor, Ten
     scale = ops.where(enough, ops.maximum(change, 0.01 * spread), spread) + least
 
     grid = grid / scale[:, :, None]
+    there = ops.reshape(plain[:, -CONTEXT:], (-1, WEEKS, 7))
     usual = _weekly_mean(grid, there)
     odd = (grid - usual[:, None]) / _ROBUST
     age = np.arange(WEEKS - 1, -1, -1, dtype="float32")[None, :, None]
@@ -178,11 +213,14 @@ def _by_week(past: Tensor, seen: Tensor, profile: Tensor) -> dict[str, Tensor]:
     return {"residual": (grid - profile[:, None]) * there, "seen": there}
 
 
-def _memory(past: Tensor, seen: Tensor, end_day: Tensor, known: Tensor, profile: Tensor) -> tuple[Tensor, Tensor]:
+def _memory(
+    past: Tensor, seen: Tensor, end_day: Tensor, known: Tensor, profile: Tensor, flags: Tensor
+) -> tuple[Tensor, Tensor]:
     """What earlier years say of the days to forecast: features and shortcuts, [batch, 7, ...].
 
     For each kind of counterpart: by how much it differed from the same weekday in the weeks around it, and
-    from the level around it; averaged over the years, with their disagreement and how many there were.
+    from the level around it; averaged over the years, with their disagreement and how many there were. Then what
+    the flagged holidays say.
     """
     years = np.arange(1, YEARS + 1, dtype="int32")
     target = (end_day[:, None] + np.arange(1, HORIZON + 1, dtype="int32"))[:, :, None]
@@ -191,7 +229,8 @@ def _memory(past: Tensor, seen: Tensor, end_day: Tensor, known: Tensor, profile:
     # Only the first rule, 52 weeks earlier, needs no date.
     dated = (np.arange(dates.RULES) > 0).astype("float32")
     inside = inside * (1 - dated * (1 - known[..., None]))
-    unusual, against_level, valid = _at(past, seen, ops.clip(place, 0, MEMORY - 1))
+    place = ops.clip(place, 0, MEMORY - 1)
+    unusual, against_level, valid = _at(past, seen, place)
     valid = valid * inside
     unusual, against_level = unusual * valid, against_level * valid
     count = ops.sum(valid, axis=2)
@@ -203,6 +242,7 @@ def _memory(past: Tensor, seen: Tensor, end_day: Tensor, known: Tensor, profile:
     drift, drift_seen = _drift(past, seen)
     level_now = ops.mean(profile, axis=1)[:, None, None]
     as_level = (mean_level + level_now - profile[:, :, None]) * ops.minimum(count, 1.0)
+    flagged, guesses = holiday_effects(past, seen, flags, place, unusual, valid)
     features = [
         ops.arcsinh(mean_unusual),
         mean_unusual / 4,
@@ -211,8 +251,10 @@ def _memory(past: Tensor, seen: Tensor, end_day: Tensor, known: Tensor, profile:
         count / YEARS,
         ops.arcsinh(drift),
         drift_seen,
+        flagged,
     ]
-    return ops.concatenate(features, axis=-1), ops.concatenate([mean_unusual, as_level[..., 1:2], drift], axis=-1)
+    shortcuts = [mean_unusual, as_level[..., 1:2], drift, guesses]
+    return ops.concatenate(features, axis=-1), ops.concatenate(shortcuts, axis=-1)
 
 
 def _at(past: Tensor, seen: Tensor, place: Tensor) -> tuple[Tensor, Tensor, Tensor]:

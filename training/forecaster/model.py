@@ -1,15 +1,17 @@
-"""An encoder-decoder LSTM that forecasts a week: the mean and nine quantiles of each day."""
+"""The forecaster as a Keras model: a window of the history, an architecture, and the loss that fits it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import ops
 
+from training.forecaster import architectures
 from training.forecaster.features import HORIZON, Window
+from training.forecaster.outlook import LEVELS
 
-LEVELS = tuple(round(0.1 * i, 1) for i in range(1, 10))
 _HUBER = 1.5  # in scales; beyond it the loss of the mean grows linearly, so that one blizzard does not rule
 
 Tensor = Any
@@ -17,56 +19,41 @@ Tensor = Any
 
 @dataclass(frozen=True, kw_only=True)
 class ForecasterConfig:
+    """Which architecture, and its widths; not every one has a use for all of them."""
+
+    architecture: str = architectures.DEFAULT
     units: int = 96
+    cell: str = "lstm"
     dropout: float = 0.15
+    recurrent_dropout: float = 0.0
+    bptt: int = 0  # steps that gradients flow back through in encoders; 0 for all
 
 
 def build(config: ForecasterConfig | None = None) -> keras.Model:
-    """History [batch, time] and end_day [batch] to [batch, 7, 11]: mean, nine quantiles, scale.
-
-    The encoder reads weeks, the decoder writes days, starting from the encoder's state. What they find is
-    added, in units of `scale`, to the seasonal baseline. The scale is an output only for the loss.
-    """
+    """The model that a configuration describes."""
     config = config or ForecasterConfig()
+    return architectures.build(config.architecture, config)
+
+
+def assemble(
+    name: str, outlook: Callable[[dict[str, Tensor], ForecasterConfig], Tensor], config: ForecasterConfig | None
+) -> keras.Model:
+    """A window of the inputs, and what an architecture makes of it."""
     history = keras.Input((None,), dtype="float32", name="history")
     end_day = keras.Input((), dtype="int32", name="end_day")
-    window = Window(name="window")(history, end_day)
-    drop = layers.Dropout(config.dropout)
-
-    _, *state = layers.LSTM(config.units, return_state=True, name="encoder")(window["weeks"])
-    days = layers.Dense(config.units, activation="silu", name="days")(window["days"])
-    decoded = layers.LSTM(config.units, return_sequences=True, name="decoder")(drop(days), initial_state=state)
-    mixed = drop(layers.Concatenate()([decoded, days]))
-    mixed = layers.Dense(config.units, activation="silu", name="mixed")(mixed)
-    guesses = window["shortcuts"]
-    trust = layers.Dense(
-        guesses.shape[-1],
-        activation="sigmoid",
-        bias_initializer=keras.initializers.Constant(-3.0),
-        name="trust",
-    )(mixed)
-    found = layers.Dense(1 + len(LEVELS), dtype="float32", name="found")(mixed)
-    outputs = Outlook(name="outlook")(found, trust, guesses, window["baseline"], window["scale"])
-    return keras.Model({"history": history, "end_day": end_day}, outputs, name="forecaster")
+    holidays = keras.Input((None,), dtype="float32", name="holidays")
+    window = Window(name="window")(history, end_day, holidays)
+    outputs = outlook(window, config or ForecasterConfig(architecture=name))
+    inputs = {"history": history, "end_day": end_day, "holidays": holidays}
+    return keras.Model(inputs, outputs, name="forecaster")
 
 
-@keras.saving.register_keras_serializable("seqserve")
-class Outlook(layers.Layer):
-    """Turns what was found, in scales, into values that keep their order from quantile to quantile."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**(options | {"dtype": "float32", "trainable": False}))
-
-    def call(self, found: Tensor, trust: Tensor, guesses: Tensor, baseline: Tensor, scale: Tensor) -> Tensor:
-        shared = ops.sum(trust * guesses, axis=-1, keepdims=True)
-        middle = len(LEVELS) // 2
-        steps = ops.softplus(found[..., 2:])
-        below = -ops.flip(ops.cumsum(steps[..., :middle], axis=-1), axis=-1)
-        above = ops.cumsum(steps[..., middle:], axis=-1)
-        mean, median = found[..., :1] + shared, found[..., 1:2] + shared
-        relative = ops.concatenate([mean, median + below, median, median + above], axis=-1)
-        values = baseline[..., None] + scale[..., None] * relative
-        return ops.concatenate([values, ops.tile(scale[:, None], (1, HORIZON, 1))], axis=-1)
+def answer(model: keras.Model, history: Tensor, end_day: Tensor, holidays: Tensor | None = None) -> Tensor:
+    """The model's outputs [batch, 7, 11]; without `holidays`, none are known."""
+    if holidays is None:
+        holidays = ops.zeros((ops.shape(history)[0], HORIZON), "float32")
+    inputs = {"history": history, "end_day": end_day, "holidays": holidays}
+    return model({name: ops.convert_to_tensor(value) for name, value in inputs.items()}, training=False)
 
 
 @keras.saving.register_keras_serializable("seqserve")

@@ -87,7 +87,7 @@ def test_parts_follow_each_other_in_time(part: data.TestFrom | None, start: int)
 def test_no_target_of_a_window_lies_outside_its_span() -> None:
     train, _, test = data.split([_series()], {"shop": 56})
     for span in (train[0], test[0]):
-        targets = np.concatenate([data.window(span.series, int(end))[2] for end in data.ends(span)])
+        targets = np.concatenate([data.window(span.series, int(end)).targets for end in data.ends(span)])
         assert targets.min() >= span.start
         assert targets.max() == span.stop - 1
 
@@ -99,7 +99,8 @@ def test_splits_that_fit_nothing_are_refused(split: dict[str, data.TestFrom]) ->
 
 
 def test_a_window_is_the_past_and_the_next_week() -> None:
-    history, end_day, targets = data.window(_series(), 30)
+    history, end_day, holidays, targets = data.window(_series(), 30)
+    assert holidays.shape == (MEMORY + 7,)
     assert history.shape == (MEMORY,)
     assert np.isnan(history[:-30]).all()
     np.testing.assert_array_equal(history[-30:], np.arange(30))

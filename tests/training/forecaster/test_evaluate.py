@@ -1,52 +1,110 @@
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
+from training.forecaster import baselines, comparison, evaluate, robustness, rolling
 from training.forecaster.data import Series
-from training.forecaster.evaluate import score, table
-from training.forecaster.model import LEVELS
+from training.forecaster.train import train
 
-ROOT = Path(__file__).resolve().parents[3]
-HEADING = "| MASE | seasonal naive MASE | scaled pinball loss | 80% coverage |"
+DAYS = np.datetime64("2024-01-01") + np.arange(220)
 
 
-def _last_value(history: tf.Tensor, end_day: tf.Tensor) -> dict[str, tf.Tensor]:  # noqa: ARG001
-    """A forecaster that answers the last value, whatever the day and the level."""
-    last = tf.repeat(history[:, -1:], 7, axis=1)
-    return {"mean": last, "quantiles": tf.repeat(last[..., None], len(LEVELS), axis=-1)}
+def _series(name: str = "shop:sales") -> Series:
+    values = 50 + 10 * (np.arange(220) % 7) + np.random.default_rng(0).normal(0, 3, 220)
+    return Series(source="shop", name=name, first_day=19723, values=values.astype("float32"))
 
 
-def test_scaled_errors_are_in_units_of_the_weekly_change_before_the_test_part() -> None:
-    """The series grows by one a day, so by seven a week, until the test part, where it grows by two."""
-    values = np.concatenate([np.arange(100), 99 + 2 * np.arange(1, 51)]).astype("float32")
-    series = Series(source="shop", name="shop:sales", first_day=18000, values=values)
-    (found,) = score(_last_value, [series], {"shop": 50})["shop"]
-    assert found.origins == 44
-    assert found.naive_mase == pytest.approx(found.naive_mae / 7)
-    assert found.mase == pytest.approx(found.mae / 7)
-    assert found.pinball == pytest.approx(found.mae / 2 / 7)  # half of the error, as levels lie evenly around 0.5
-    assert found.naive_mae > 13
+@pytest.fixture(scope="module")
+def version(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A seasonal naive forecast, made by the command, beside the data that it was made for."""
+    out = tmp_path_factory.mktemp("evaluated")
+    rows = "".join(f"{day},{value}\n" for day, value in zip(DAYS, _series().values, strict=True))
+    (out / "shop.csv").write_text("day,sales\n" + rows)
+    train(
+        folder=out / "shop.csv",
+        split=["shop=40"],
+        holidays=["shop=US"],
+        arch="seasonal_naive",
+        generated=0,
+        run=out / "run",
+        models=out / "models",
+    )
+    return out / "models/forecaster/1"
 
 
-def test_a_series_that_repeats_itself_has_errors_but_no_scaled_ones() -> None:
-    series = Series(source="shop", name="shop:sales", first_day=18000, values=np.arange(150, dtype="float32") % 7)
-    (found,) = score(_last_value, [series], {"shop": 50})["shop"]
-    assert found.mae > found.naive_mae == 0
-    assert np.isnan([found.mase, found.naive_mase, found.pinball]).all()
+def test_a_forecast_without_training_is_a_version_too(version: Path) -> None:
+    facts = json.loads((version / "assets.extra/training.json").read_text())
+    assert (facts["architecture"], facts["epochs"], facts["left_out"]) == ("seasonal_naive", 0, [])
+    (part,) = rolling.groups([_series()], {"shop": 40})
+    expected = rolling.forecasts(rolling.naive, part)[0][..., 0]
+    for signature in ("serving_default", "with_holidays"):
+        made = rolling.forecasts(evaluate.served(version, signature=signature), part)[0]
+        np.testing.assert_allclose(made[..., 0], expected, rtol=1e-4)
 
 
-def test_tables_name_the_unit_of_the_pinball_loss() -> None:
-    series = Series(source="shop", name="shop:sales", first_day=18000, values=np.arange(150, dtype="float32") % 11)
-    assert HEADING in table(score(_last_value, [series], {"shop": 50}))
-    for page in ("docs/accuracy.md", "models/forecaster/1/assets.extra/model_card.md"):
-        text = (ROOT / page).read_text(encoding="utf-8")
-        assert " | scaled pinball loss | 80% coverage |" in text, page
-        assert "naive MAE |" in text
-        assert "pinball / naive" not in text
+def test_the_command_prints_and_saves_tables_and_plots(
+    version: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(baselines, "forecast", lambda past, name: np.full((7, 10), past[-7:].mean()))
+    (tmp_path / "accuracy.md").write_text("before\n<!-- forecaster -->\n<!-- /forecaster -->\nafter\n")
+    evaluate.evaluate(
+        folder=version.parents[2] / "shop.csv",
+        model=[version],
+        split=["shop=40"],
+        holidays=["shop=US"],
+        every=["shop=8"],
+        cache=tmp_path / "cache",
+        save=tmp_path,
+    )
+    printed, page = capsys.readouterr().out, (tmp_path / "accuracy.md").read_text()
+    for text in (
+        "AutoARIMA",
+        "their mean",
+        "seasonal naive",
+        "with_holidays",
+        "8 days",
+        "mean pinball loss",
+        "missing",
+    ):
+        assert text in printed
+        assert text in page
+    assert page.startswith("before")
+    for name in ("fans", "calibration"):
+        assert 1000 < (tmp_path / f"accuracy/forecaster-{name}.png").stat().st_size < 100_000
 
 
-def test_the_shipped_card_says_how_long_a_history_may_be() -> None:
-    card = (ROOT / "models/forecaster/1/assets.extra/model_card.md").read_text(encoding="utf-8")
-    assert "at most 1120 days" in card
+def test_a_row_says_how_the_first_model_stands_against_the_best() -> None:
+    (part,) = rolling.groups([_series()], {"shop": 40}, {"shop": 5})
+    actual = part.targets()[0]
+    rows = [
+        comparison.Row(name, {}, [[np.repeat((actual + off)[..., None], 10, axis=-1)]])
+        for name, off in (("ours", 0.9), ("AutoETS", 1.0), ("AutoARIMA", 2.0))
+    ]
+    markdown = comparison.section([part], rows).markdown
+    assert "-10.0% (-10.0 to -10.0)" in markdown
+
+
+def test_units_and_shifts_are_measured_in_the_units_that_the_series_then_has() -> None:
+    (part,) = rolling.groups([_series()], {"shop": 40}, {"shop": 8})
+    as_it_is = robustness.errors(rolling.naive, part, robustness.unchanged)
+    for change in (robustness.thousandfold, robustness.offset):
+        assert robustness.errors(rolling.naive, part, change) == pytest.approx(as_it_is, rel=1e-3)
+    assert robustness.errors(rolling.naive, part, robustness.gaps) > as_it_is
+
+
+def test_only_the_past_of_a_shifted_series_is_changed_before_its_origin() -> None:
+    one = _series()
+    shifted = robustness.level_shift(one, 100)
+    np.testing.assert_array_equal(shifted.values[:86], one.values[:86])
+    np.testing.assert_allclose(shifted.values[86:], one.values[86:] * 1.5)
+    assert np.isnan(robustness.gaps(one, 100).values[:100]).mean() == pytest.approx(0.2, abs=0.1)
+    assert replace(one, values=robustness.gaps(one, 100).values).values[100:].tolist() == one.values[100:].tolist()
+
+
+@pytest.mark.parametrize("given", ["shop", "shop=0", "=3", "shop=x"])
+def test_impossible_steps_are_refused(given: str) -> None:
+    with pytest.raises(ValueError, match="expected FILE=DAYS"):
+        evaluate.parse_every([given])

@@ -10,6 +10,7 @@ from training.forecaster.features import CONTEXT, HORIZON, MEMORY, Window
 from training.forecaster.generated import generate
 
 DAY = 17000
+NO_HOLIDAYS = np.zeros((1, HORIZON), "float32")
 
 
 @pytest.fixture(scope="module")
@@ -19,15 +20,12 @@ def forecaster() -> keras.Model:
 
 
 def _ask(forecaster: keras.Model, history: np.ndarray, end_day: int = DAY) -> np.ndarray:
-    inputs = {
-        "history": history[None].astype("float32"),
-        "end_day": np.array([end_day], "int32"),
-    }
-    return ops.convert_to_numpy(forecaster(inputs, training=False))[0]
+    outputs = model.answer(forecaster, history[None].astype("float32"), np.array([end_day], "int32"))
+    return ops.convert_to_numpy(outputs)[0]
 
 
 def _series(days: int) -> np.ndarray:
-    return generate(1, seed=4, days=(days, days))[0].values
+    return generate(1, seed=4, days=(days, days), kind="transport")[0].values
 
 
 @pytest.mark.parametrize("end_day", [DAY, -1])
@@ -90,7 +88,7 @@ def test_a_missing_day_is_taken_to_be_as_its_weekday_usually_is() -> None:
     gappy = weekly.copy()
     gappy[[-3, -10, -11, -30]] = np.nan
     day = np.array([DAY], "int32")
-    whole, holey = (Window()(history[None], day) for history in (weekly, gappy))
+    whole, holey = (Window()(history[None], day, NO_HOLIDAYS) for history in (weekly, gappy))
     np.testing.assert_allclose(holey["baseline"][0], weekly[:7], rtol=1e-4)
     np.testing.assert_allclose(whole["baseline"][0], weekly[:7], rtol=1e-4)
 
@@ -100,7 +98,7 @@ def test_a_holiday_of_earlier_years_is_announced() -> None:
     values = np.where([str(day)[5:] == "12-25" for day in calendar], 10.0, 100.0)
     values += np.random.default_rng(0).normal(0, 4, len(values))
     end_day = np.array([(calendar[-1] - np.datetime64("1970-01-01")).astype(int)], "int32")
-    found = Window()(values[None].astype("float32"), end_day)
+    found = Window()(values[None].astype("float32"), end_day, NO_HOLIDAYS)
     guess = ops.convert_to_numpy(found["shortcuts"])[0, :, 1] * float(found["scale"][0, 0])
     assert guess[3] == pytest.approx(-90, abs=12)  # the 25th is the fourth day after the 21st
     assert np.abs(np.delete(guess, 3)).max() < 15
@@ -122,3 +120,31 @@ def test_the_model_is_made_again_from_its_configuration(forecaster: keras.Model)
     again.set_weights(forecaster.get_weights())
     history = _series(200)
     np.testing.assert_array_equal(_ask(again, history), _ask(forecaster, history))
+
+
+def test_a_flagged_holiday_is_expected_to_be_like_the_last_flagged_one() -> None:
+    """Its date moves, so that no rule but the flag can tell."""
+    values = 100 + np.random.default_rng(0).normal(0, 4, 500).astype("float32")
+    flags = np.zeros((1, 507), "float32")
+    flags[0, [61, 200, 333, 431, 502]] = 1
+    values[[61, 200, 333, 431]] -= 60
+    day = np.array([-1], "int32")
+    found = Window()(values[None], day, flags)
+    guesses = ops.convert_to_numpy(found["shortcuts"])[0] * float(found["scale"][0, 0])
+    plain = ops.convert_to_numpy(Window()(values[None], day, NO_HOLIDAYS)["shortcuts"])[0]
+    overall = [k for k in range(guesses.shape[1]) if abs(guesses[2, k] + 60) < 10 and np.abs(plain[:, k]).max() == 0]
+    assert overall
+    assert np.abs(np.delete(guesses[:, overall[0]], 2)).max() == 0
+
+
+@pytest.mark.parametrize("days", [30, 900])
+def test_holidays_are_aligned_to_their_end(forecaster: keras.Model, days: int) -> None:
+    history, end_day = _series(days)[None], np.array([DAY], "int32")
+    flags = (np.random.default_rng(1).random((1, days + HORIZON)) < 0.05).astype("float32")
+    flags[0, -3] = 1
+    expected = ops.convert_to_numpy(model.answer(forecaster, history, end_day, flags))
+    padded = np.concatenate([np.zeros((1, 300), "float32"), flags], axis=1)
+    np.testing.assert_array_equal(model.answer(forecaster, history, end_day, padded), expected)
+    unknown = ops.convert_to_numpy(model.answer(forecaster, history, end_day))
+    assert (unknown != expected).any()
+    np.testing.assert_array_equal(model.answer(forecaster, history, end_day, np.zeros_like(flags)), unknown)

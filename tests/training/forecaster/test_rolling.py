@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+
+from training.forecaster import rolling
+from training.forecaster.data import Series
+from training.forecaster.outlook import LEVELS
+
+LAST = 1 + len(LEVELS)
+
+
+def last_value(inputs: dict[str, np.ndarray]) -> np.ndarray:
+    """A forecaster that answers the last value, whatever the day and the level."""
+    return np.repeat(np.repeat(inputs["history"][:, -1:], 7, axis=1)[..., None], LAST, axis=-1)
+
+
+def _shop(values: np.ndarray, name: str = "shop:sales") -> Series:
+    return Series(source="shop", name=name, first_day=18000, values=values.astype("float32"))
+
+
+def _errors(forecaster: rolling.Forecaster, series: Series, days: int = 50) -> rolling.Errors:
+    (group,) = rolling.groups([series], {"shop": days})
+    return rolling.Errors.of(group, rolling.forecasts(forecaster, group))
+
+
+def test_scaled_errors_are_in_units_of_the_weekly_change_before_the_test_part() -> None:
+    """The series grows by one a day, so by seven a week, until the test part, where it grows by two."""
+    series = _shop(np.concatenate([np.arange(100), 99 + 2 * np.arange(1, 51)]))
+    ours, naive = _errors(last_value, series), _errors(rolling.naive, series)
+    assert ours.absolute.shape == (1, 44, 7)
+    assert ours.mae == pytest.approx(np.mean(2 * np.arange(1, 8)))
+    assert ours.mase == pytest.approx(ours.mae / 7)
+    assert ours.scaled_pinball == pytest.approx(ours.mae / 2 / 7)  # half of the error: levels lie evenly around 0.5
+    assert naive.mase == pytest.approx(naive.mae / 7)
+    assert naive.mae > 13
+
+
+def test_a_series_that_repeats_itself_has_errors_but_no_scaled_ones() -> None:
+    series = _shop(np.arange(150) % 7)
+    assert _errors(last_value, series).mae > 0 == _errors(rolling.naive, series).mae
+    assert np.isnan(_errors(last_value, series).mase)
+
+
+def test_coverage_counts_days_between_the_outer_quantiles() -> None:
+    def wide(inputs: dict[str, np.ndarray]) -> np.ndarray:
+        answer = last_value(inputs)
+        answer[..., 1:] += 10.0 * (np.array(LEVELS) - 0.5)  # from -4 to 4 around the last value
+        return answer
+
+    ours = _errors(wide, _shop(np.arange(150)))
+    assert ours.coverage == pytest.approx(3 / 7)  # one, two and three days ahead; four is on the edge
+    shares = [share for share, _ in ours.by_level()]
+    assert shares == sorted(shares)
+
+
+def test_days_without_a_value_do_not_count() -> None:
+    values = np.arange(150.0)
+    values[120] = np.nan
+    ours = _errors(last_value, _shop(values))
+    assert np.isnan(ours.absolute).sum() == 7 + 7  # as a target, and as the last value
+    assert ours.mae == pytest.approx(4.0, abs=0.1)
+
+
+def test_a_file_of_many_series_is_one_group_and_origins_can_be_thinned() -> None:
+    many = [_shop(np.random.default_rng(k).random(150), f"shop:{k}") for k in range(6)]
+    (group,) = rolling.groups(many, {"shop": 50}, {"shop": 10})
+    assert group.name == "shop (6 series)"
+    assert group.count == 6 * 5
+    assert [int(end) for end in group.origins[0]] == [100, 110, 120, 130, 140]
+    assert [one.name for one in rolling.groups(many[:2], {"shop": 50})] == ["shop:0", "shop:1"]
+    assert rolling.Errors.of(group, rolling.forecasts(rolling.naive, group)).scaled_by_origin().shape == (5,)
