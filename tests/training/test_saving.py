@@ -120,6 +120,14 @@ def test_warmup_requests_are_prediction_logs(version: Path) -> None:
     assert tf.make_ndarray(logs[0].predict_log.request.inputs["points"]).shape == (1, 3, 2)
 
 
+def test_large_warmup_inputs_are_recorded_by_one_value() -> None:
+    clip = np.arange(1 << 17, dtype="uint8").reshape(1, 2, -1)
+    recorded = saving._recorded(clip)
+    assert recorded.ByteSize() < 100
+    assert tf.make_ndarray(recorded).shape == clip.shape
+    np.testing.assert_array_equal(tf.make_ndarray(saving._recorded(clip[..., :5])), clip[..., :5])
+
+
 def test_batching_parameters_are_tensorflow_serving_text(version: Path) -> None:
     lines = (version / "batching_params.pbtxt").read_text().splitlines()
     assert lines[:3] == [
