@@ -36,7 +36,7 @@ def prepare(name: str, *, source: Path | None = None, data_dir: Path | None = No
     downloaded, which are not downloaded again.
 
     name: such as sketch_rnn/animals. source: the folder or file to read. data_dir: the folder of prepared datasets.
-    anew: prepare it again where it is prepared.
+    anew: prepare it again where it is prepared; what there was stays where that fails.
 
     Raises:
         ValueError: there is no such dataset, or the source is not what it wants; the message says what is wrong.
@@ -49,15 +49,38 @@ def prepare(name: str, *, source: Path | None = None, data_dir: Path | None = No
     builder = _builder(dataset, config, source, folder)
     version = Path(builder.data_dir)
     with _alone(version.parent):
-        if version.is_dir() and anew:
-            shutil.rmtree(version)
-            builder = _builder(dataset, config, source, folder)
         for left in version.parent.glob(f"incomplete.*_{version.name}"):
             shutil.rmtree(left)
-        if not version.is_dir() and source is None and dataset not in _LOCAL:
-            _reach(dataset)
-        _prepare(builder, dataset)
+        with _set_aside(version, anew=anew):
+            if anew:
+                builder = _builder(dataset, config, source, folder)  # the one before has read what is set aside
+            if not version.is_dir() and source is None and dataset not in _LOCAL:
+                _reach(dataset)
+            _prepare(builder, dataset)
     return version
+
+
+@contextlib.contextmanager
+def _set_aside(version: Path, *, anew: bool) -> Iterator[None]:
+    """With `anew`, put a version out of the way, and back if nothing whole has taken its place by the end.
+
+    One that a killed preparation had set aside is put back first.
+    """
+    aside = version.with_name(f".{version.name}-before")
+    _put_back(aside, version)
+    if anew and version.is_dir():
+        version.rename(aside)
+    try:
+        yield
+    finally:
+        _put_back(aside, version)
+
+
+def _put_back(aside: Path, version: Path) -> None:
+    if version.is_dir():
+        shutil.rmtree(aside, ignore_errors=True)
+    elif aside.is_dir():
+        aside.rename(version)
 
 
 def _parsed(name: str, source: Path | None) -> tuple[str, str | None]:

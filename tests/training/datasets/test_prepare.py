@@ -142,3 +142,19 @@ def test_drawings_that_would_not_come_back_as_they_are_are_refused(offset: float
     np.savez(tmp_path / "circle.npz", train=drawings, valid=drawings, test=drawings)
     with pytest.raises(ValueError, match="Expected whole offsets from -32768 to 32767"), np.errstate(invalid="ignore"):
         prepare("sketch_rnn/shapes", source=tmp_path, data_dir=tmp_path / "datasets")
+
+
+def test_what_is_prepared_anew_is_kept_until_that_is_done(tmp_path: Path) -> None:
+    source, data_dir = tmp_path / "shops.csv", tmp_path / "datasets"
+    source.write_text("day,sales\n2024-01-01,1\n2024-01-02,2\n")
+    version = prepare("daily_series", source=source, data_dir=data_dir)
+    kept = {file.name: file.read_bytes() for file in version.iterdir()}
+    source.write_text("nothing")
+    with pytest.raises(ValueError, match="shops"):
+        prepare("daily_series", source=source, data_dir=data_dir, anew=True)
+    assert {file.name: file.read_bytes() for file in version.iterdir()} == kept
+
+    version.rename(version.with_name(f".{version.name}-before"))  # as one leaves it that is killed
+    assert prepare("daily_series", source=source, data_dir=data_dir) == version
+    assert {file.name: file.read_bytes() for file in version.iterdir()} == kept
+    assert [folder.name for folder in version.parent.iterdir() if folder.is_dir()] == [version.name]
