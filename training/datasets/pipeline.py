@@ -4,6 +4,7 @@ Which batches there are, and what is in them, follows from (seed, epoch, place) 
 a run that resumes sees what it would have seen.
 """
 
+import functools
 import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,10 +20,14 @@ KEPT_BYTES = 256 * 2**20
 
 
 class Batched(Protocol):
-    """Batches by place: those of the epoch that is set, or always the same without `shuffle`."""
+    """Batches by place: those of the epoch that is set, or always the same without `shuffle`.
+
+    lengths: of the examples, where these have an axis of time, the second; None where all are of one shape.
+    """
 
     shuffle: bool
     epoch: int
+    lengths: np.ndarray | None
 
     def __len__(self) -> int: ...
 
@@ -41,7 +46,8 @@ def dataset(batches: Batched) -> "tf.data.Dataset":
     """The batches as a dataset of tf.data: several are made at once, and some are always ready.
 
     They come shuffled and bucketed by length. Batches that are always the same, as those to validate on are, are kept
-    after the first time, where they are small. Axes in which the first two batches differ have no fixed length.
+    after the first time, where they are small. Axes in which the first two batches differ have no fixed length, and nor
+    has the axis of time where other epochs have other batches.
     """
     import tensorflow as tf
 
@@ -66,15 +72,26 @@ def _arrays(batch: Any) -> list[np.ndarray]:
 
 
 def _specs(batches: Batched) -> Any:
-    """Types and shapes; two batches tell which axes vary, and the first axis always does."""
+    """Types and shapes; two batches tell which axes vary, and the first axis always does.
+
+    Two batches do not tell how long those of later epochs are, as variation may shorten any of them.
+    """
     import tensorflow as tf
 
-    def spec(one: Any, other: Any) -> "tf.TensorSpec":
+    timed = batches.shuffle and batches.lengths is not None
+
+    def spec(one: Any, other: Any, *, timed: bool) -> "tf.TensorSpec":
         one, other = np.asarray(one), np.asarray(other)
-        same = (a if a == b else None for a, b in zip(one.shape[1:], other.shape[1:], strict=True))
+        same = [a if a == b else None for a, b in zip(one.shape[1:], other.shape[1:], strict=True)]
+        if timed and same:
+            same[0] = None
         return tf.TensorSpec([None, *same], one.dtype)
 
-    return keras.tree.map_structure(spec, batches[0], batches[min(1, len(batches) - 1)])
+    (inputs, targets), (others, other_targets) = batches[0], batches[min(1, len(batches) - 1)]
+    return (
+        keras.tree.map_structure(functools.partial(spec, timed=timed), inputs, others),
+        keras.tree.map_structure(functools.partial(spec, timed=False), targets, other_targets),
+    )
 
 
 class ReadAhead(keras.utils.PyDataset):

@@ -53,6 +53,18 @@ def test_axes_that_vary_have_no_fixed_length_and_names_are_kept() -> None:
     np.testing.assert_array_equal(first["a"], places)
 
 
+@pytest.mark.parametrize("size", [8, 16])
+def test_variation_may_shorten_the_batches_of_later_epochs(size: int) -> None:
+    def shortened(indices: np.ndarray, rng: np.random.Generator) -> Any:  # noqa: ARG001
+        return VALUES[indices, : 10 - made.epoch], indices
+
+    made = Batches(size, 8, shortened, lengths=np.full(size, 12))
+    source = pipeline.dataset(made)
+    for epoch in range(2):
+        made.epoch = epoch
+        assert [values.shape for values, _ in taken(source)] == [(8, 10 - epoch, 3)] * (size // 8)
+
+
 VALUES = np.zeros((SIZE, 12, 3), "float32")
 
 
