@@ -244,17 +244,12 @@ async def _infer(engine: Engine, every: Sequence[Series], deadline: float) -> li
     for index, series in enumerate(every):
         signature = DEFAULT_SIGNATURE if series.country is None else WITH_HOLIDAYS
         groups[len(series.values), signature].append(index)
+    inputs = [await _made([every[row] for row in rows], signature) for (_, signature), rows in groups.items()]
 
     async def ask(version: int | None) -> list[InferResult]:
         requests = [
-            InferRequest(
-                MODEL,
-                _inputs([every[row] for row in rows], signature),
-                version=version,
-                signature=signature,
-                deadline=deadline,
-            )
-            for (_, signature), rows in groups.items()
+            InferRequest(MODEL, given, version=version, signature=signature, deadline=deadline)
+            for (_, signature), given in zip(groups, inputs, strict=True)
         ]
         try:
             async with asyncio.TaskGroup() as group:  # where one fails, the others need not be computed
@@ -267,6 +262,13 @@ async def _infer(engine: Engine, every: Sequence[Series], deadline: float) -> li
     if len({result.version for result in results}) > 1:
         results = await ask(max(result.version for result in results))
     return list(zip(groups.values(), results, strict=True))
+
+
+async def _made(group: Sequence[Series], signature: str) -> dict[str, NDArray[Any]]:
+    """Give the inputs of a group; calendars take milliseconds a year, in which others are answered."""
+    if signature == WITH_HOLIDAYS:
+        return await asyncio.to_thread(_inputs, group, signature)
+    return _inputs(group, signature)
 
 
 def _inputs(group: Sequence[Series], signature: str) -> dict[str, NDArray[Any]]:

@@ -1,3 +1,4 @@
+import threading
 import time
 from datetime import date
 
@@ -7,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from serving.api import public_holidays
 from serving.api.forecast import MAX_SERIES, ForecastAnswer, ForecastReply, ForecastRequest, forecast
 from serving.api.reading import read_json
 from serving.errors import DeadlineExceeded, InvalidInput, NotFound
@@ -64,6 +66,20 @@ async def test_series_with_and_without_a_country_are_asked_for_apart_and_answere
     assert [request.signature for request in engine.requests] == ["serving_default", "with_holidays"]
     assert [one.mean[2] for one in answer.forecasts] == [10.5, -89.5, 10.5]
     assert [one.mean[5] for one in answer.forecasts] == [13.5, 13.5, -86.5]  # Ascension Day, May 30th
+
+
+async def test_calendars_are_made_beside_the_event_loop(engine, monkeypatch):
+    threads = []
+
+    def flags(*given):
+        threads.append(threading.current_thread())
+        return made(*given)
+
+    made = public_holidays.flags
+    monkeypatch.setattr(public_holidays, "flags", flags)
+    await forecast(engine, ask({"values": WEEK, "last_date": "2019-05-24", "country": "US"}), timeout=5)
+    assert len(threads) == 1
+    assert threads[0] is not threading.current_thread()
 
 
 @pytest.mark.parametrize("last_date", ["1900-01-01", "2200-12-31"])
