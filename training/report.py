@@ -105,10 +105,12 @@ def bootstrap(
     if not len(drawn_from) or not 1 <= block <= len(drawn_from):
         raise ValueError(f"Expected values, in blocks no longer than they. Received: {len(drawn_from)}, block {block}")
     count = -(-len(drawn_from) // block)
-    starts = rng.integers(0, len(drawn_from) - block + 1, (rounds, count, 1))
+    found = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a round may draw nothing but missing values
-        found = [statistic(drawn_from[(at + np.arange(block)).ravel()[: len(drawn_from)]]) for at in starts]
+        for _ in range(rounds):  # each draws for itself: all at once would be thousands of times the values
+            starts = rng.integers(0, len(drawn_from) - block + 1, (count, 1))
+            found.append(statistic(drawn_from[(starts + np.arange(block)).ravel()[: len(drawn_from)]]))
     low, high = np.nanpercentile(found, [2.5, 97.5])
     return float(low), float(high)
 

@@ -1,3 +1,4 @@
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,15 @@ def test_missing_values_do_not_count_and_any_statistic_will_do() -> None:
     for values, block in (([], 1), ([1.0], 2)):
         with pytest.raises(ValueError, match="Expected values, in blocks"):
             bootstrap(values, rng, block=block)
+
+
+def test_many_values_take_no_more_memory_than_a_few_of_their_size() -> None:
+    values = np.random.default_rng(0).normal(size=20_000)
+    tracemalloc.start()
+    bootstrap(values, np.random.default_rng(0), rounds=200, statistic=np.mean)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 20 * values.nbytes
 
 
 def test_a_models_row_begins_with_what_it_is_and_costs(tmp_path: Path) -> None:
