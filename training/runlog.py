@@ -129,9 +129,13 @@ class RunLog:
         score = self.sign * row[self.monitor]
         return score if math.isfinite(score) else -math.inf
 
+    def put_best(self) -> None:
+        """Put the best weights into the model."""
+        _assign("model", self.model.weights, self.best)
+
     def finish(self) -> None:
         """Put the best weights into the model; write metrics.json and the curves."""
-        _assign("model", self.model.weights, self.best)
+        self.put_best()
         if not self.writes:
             return
         about = {

@@ -72,7 +72,10 @@ def test_a_run_is_exported_with_its_own_options_and_best_weights(tmp_path: Path)
     CliRunner().invoke(command(seen), asked, catch_exceptions=False)
     assert (seen[0].epochs, seen[0].learning_rate, seen[0].average) == (2, 0.02, 0.5)
     only_weights(tmp_path / "run" / CHECKPOINT)
+    metrics = tmp_path / "run" / "metrics.json"
+    metrics.write_text('{"backend": "that of another machine"}')
     recalled, same = fit_toy(dataclasses.replace(seen[0], fixed={}))
+    assert metrics.read_text() == '{"backend": "that of another machine"}'
     assert same.history == report.history
     assert same.facts == report.facts
     for a, b in zip(fitted.get_weights(), recalled.get_weights(), strict=True):
