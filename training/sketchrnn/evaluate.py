@@ -53,12 +53,11 @@ def evaluate(
     plots = {}
     if save is not None:
         predicted = answers[0].argmax(axis=1)
-        histories = {str(version): facts(version).get("history", []) for version in model}
+        curves = draw_curves({str(version): facts(version).get("history", []) for version in model})
         plots = {
             "confused": draw_confused(sketches.classes, drawings, predicted),
             "classes": draw_classes(sketches.classes, predicted == drawings.labels, drawings.labels),
-            "curves": draw_curves({name: history for name, history in histories.items() if history}),
-        }
+        } | ({"curves": curves} if curves is not None else {})
         parts += [f"![{PLOTS[name]}](accuracy/sketchrnn-{name}.png)" for name in plots]
     publish(Section(family="sketchrnn", markdown="\n\n".join(parts), plots=plots), save)
 

@@ -61,10 +61,16 @@ def draw_classes(classes: Sequence[str], right: np.ndarray, labels: np.ndarray) 
     return figure
 
 
-def draw_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> "Figure":
-    """Accuracy over the epochs of each named fit: on the training drawings as varied (thin), and on `valid`."""
+def draw_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> "Figure | None":
+    """Accuracy over the epochs of each named fit: on the training drawings as varied (thin), and on `valid`.
+
+    None where no fit has a history.
+    """
     from matplotlib.figure import Figure
 
+    histories = {name: history for name, history in histories.items() if history}
+    if not histories:
+        return None
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     for name, history in histories.items():

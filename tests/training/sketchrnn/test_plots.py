@@ -18,6 +18,7 @@ def test_plots_are_drawn() -> None:
     assert len(shares.axes[1].patches) == len(sketches.classes)
     history = [{"accuracy": 0.1, "val_accuracy": 0.2}, {"accuracy": 0.3, "val_accuracy": 0.3}]
     curves = draw_curves({"one": history, "other": history[:1]})
+    assert curves is not None
     np.testing.assert_allclose(curves.axes[0].lines[0].get_ydata(), [20, 30])
     for figure in (pairs, shares, curves):
         figure.savefig(io.BytesIO())
@@ -30,3 +31,10 @@ def test_ink_is_one_line_a_stroke() -> None:
     draw_ink(axes, np.array([[4, 0, 1], [0, 3, 0], [-4, 0, 1]], "float32"))
     drawn = [np.array(line.get_xydata()).tolist() for line in axes.lines if len(line.get_xdata())]
     assert drawn == [[[0, 0], [4, 0]], [[4, -3], [0, -3]]]
+
+
+def test_models_without_a_history_have_no_curves() -> None:
+    assert draw_curves({"one": [], "other": []}) is None
+    curves = draw_curves({"one": [], "other": [{"accuracy": 0.1, "val_accuracy": 0.2}]})
+    assert curves is not None
+    assert curves.axes[0].lines[0].get_label() == "other"
