@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from training import fitting
-from training.forecaster import data, model
+from training.forecaster import architectures, data, model
 from training.forecaster.augment import Augmentation
 from training.forecaster.calibration import calibrate, last_year
 from training.forecaster.generated import SOURCE
@@ -50,6 +50,18 @@ def fit(
     real = [span for span in valid_spans if span.series.source != SOURCE]
     calibrate(fitted, last_year(real or valid_spans))
     return fitted, replace(report, facts={"architecture": config.architecture, **report.facts})
+
+
+def expect_fit(name: str, options: fitting.FitOptions) -> None:
+    """Refuse what only a fit can do, where the architecture has nothing to fit and all there is to do is export it."""
+    asked = {
+        "--measure-input": options.measure_input,
+        "--export-only": options.export_only,
+        "--no-export": not options.export,
+    }
+    if name in architectures.UNTRAINED and any(asked.values()):
+        said = ", ".join(flag for flag, given in asked.items() if given)
+        raise ValueError(f"Expected none of {', '.join(asked)} for {name}, which is not trained. Received: {said}")
 
 
 def _untrained(fitted: keras.Model, valid: fitting.Batches, options: fitting.FitOptions) -> fitting.FitReport:

@@ -50,7 +50,12 @@ class Group:
 def groups(
     series: Sequence[data.Series], test_from: Mapping[str, data.TestFrom], every: Mapping[str, int] | None = None
 ) -> list[Group]:
-    """The test parts: a group a series, or one for a file of many. `every` thins out the origins of files, by name."""
+    """The test parts: a group a series, or one for a file of many. `every` thins out the origins of files, by name.
+
+    Raises DataError for the name of another file.
+    """
+    if unknown := sorted(set(every or {}) - {one.source for one in series}):
+        raise data.DataError(f"expected the names of files to thin out the origins of. Received: {unknown}")
     _, _, spans = data.split(series, test_from)
     by_file: dict[str, list[data.Span]] = {}
     for span in spans:

@@ -11,7 +11,7 @@ import typer
 from training import fitting
 from training.forecaster import architectures, data, model, public_holidays
 from training.forecaster.augment import Augmentation
-from training.forecaster.fit import fit
+from training.forecaster.fit import expect_fit, fit
 from training.forecaster.generated import generate
 from training.options import conclude, fit_options
 from training.runlog import expect_same_run
@@ -39,8 +39,8 @@ class Sources:
         real = data.read(self.folder, self.columns) if self.folder else []
         if unknown := sorted(set(self.left_out) - {one.source for one in real}):
             raise data.DataError(f"expected the names of files to leave out. Received: {unknown}")
-        kept = [one for one in real if one.source not in self.left_out]
-        return public_holidays.flagged(kept, self.holidays) + generate(self.generated, seed=self.seed)
+        flagged = public_holidays.flagged(real, self.holidays)  # first: a place may be that of a file left out
+        return [one for one in flagged if one.source not in self.left_out] + generate(self.generated, seed=self.seed)
 
 
 @fit_options(
@@ -77,8 +77,8 @@ def train(
     arch: Annotated[
         str, typer.Option(help=f"One of {', '.join(architectures.ARCHITECTURES)}.")
     ] = architectures.DEFAULT,
-    units: Annotated[int, typer.Option(help="Width of the layers; lstm has its own.")] = 96,
-    cell: Annotated[str, typer.Option(help="lstm or gru, of weekly and encoder_decoder.")] = "lstm",
+    units: Annotated[int | None, typer.Option(help="Width of the layers; lstm has its own. Default: 96.")] = None,
+    cell: Annotated[str | None, typer.Option(help="lstm or gru, of weekly and encoder_decoder. Default: lstm.")] = None,
     dropout: Annotated[float, typer.Option(help="Between layers.")] = 0.15,
     recurrent_dropout: Annotated[float, typer.Option(help="On the state from step to step.")] = 0.0,
     jitter: Annotated[float, typer.Option(help="Noise on histories, in mean week-to-week changes.")] = 0.0,
@@ -92,10 +92,12 @@ def train(
     test_from = parse_split(split or [])
     places = public_holidays.parse(holidays or [])
     augmentation = Augmentation(jitter=jitter, scaling=scaling, gaps=gaps, masked=masked)
+    architectures.refuse_unused(arch, units=units, cell=cell, bptt=options.bptt, recurrent_dropout=recurrent_dropout)
+    expect_fit(arch, options)
     config = model.ForecasterConfig(
         architecture=arch,
-        units=units,
-        cell=cell,
+        units=96 if units is None else units,
+        cell=cell or "lstm",
         dropout=dropout,
         recurrent_dropout=recurrent_dropout,
         bptt=options.bptt,
@@ -111,8 +113,8 @@ def train(
             "generated": generated,
             "steps": steps,
             "arch": arch,
-            "units": units,
-            "cell": cell,
+            "units": config.units,
+            "cell": config.cell,
             "dropout": dropout,
             "recurrent_dropout": recurrent_dropout,
             "jitter": jitter,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from training.forecaster import rolling
-from training.forecaster.data import Series
+from training.forecaster.data import DataError, Series
 from training.forecaster.outlook import LEVELS
 
 LAST = 1 + len(LEVELS)
@@ -68,3 +68,5 @@ def test_a_file_of_many_series_is_one_group_and_origins_can_be_thinned() -> None
     assert [int(end) for end in group.origins[0]] == [100, 110, 120, 130, 140]
     assert [one.name for one in rolling.groups(many[:2], {"shop": 50})] == ["shop:0", "shop:1"]
     assert rolling.Errors.of(group, rolling.forecasts(rolling.naive, group)).scaled_by_origin().shape == (5,)
+    with pytest.raises(DataError, match=r"names of files to thin out .* Received: \['shops'\]"):
+        rolling.groups(many, {"shop": 50}, {"shops": 10})

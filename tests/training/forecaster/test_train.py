@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from training.forecaster.train import train
+from training.forecaster.train import Sources, train
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +56,33 @@ def test_the_card_says_how_long_a_history_may_be(command: dict[str, Any]) -> Non
     card = (command["models"] / "forecaster/1/assets.extra/model_card.md").read_text(encoding="utf-8")
     assert "at most 1120 days" in card
     assert "| scaled pinball loss |" in card
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"arch": "lstm", "units": 8, "bptt": 7}, "only recurrent_dropout for lstm. Received: units=8, bptt=7"),
+        ({"arch": "conv_gru", "cell": "foo"}, r"units, bptt, recurrent_dropout for conv_gru. Received: cell=foo"),
+        ({"arch": "seasonal_naive", "cell": "gru"}, r"only none for seasonal_naive. Received: cell=gru"),
+        ({"arch": "transformer"}, "Expected an architecture among"),
+        ({"arch": "seasonal_naive", "measure_input": 5}, r"not trained. Received: --measure-input$"),
+        ({"arch": "seasonal_naive", "export": False}, r"not trained. Received: --no-export$"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(given: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        train(**given, run=tmp_path / "run", models=tmp_path / "models")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_left_out_may_have_a_place(folder: Path) -> None:
+    sources = Sources(
+        folder=folder,
+        columns=None,
+        test_from={},
+        generated=0,
+        seed=0,
+        holidays={"shop": "US"},
+        left_out=["shop"],
+    )
+    assert sources.load() == []

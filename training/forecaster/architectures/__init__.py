@@ -10,6 +10,14 @@ if TYPE_CHECKING:
 
 ARCHITECTURES = ("weekly", "lstm", "encoder_decoder", "conv_gru", "seasonal_naive")
 DEFAULT = "weekly"
+UNTRAINED = ("seasonal_naive",)
+_SHAPED_BY = {
+    "weekly": ("units", "cell", "bptt", "recurrent_dropout"),
+    "lstm": ("recurrent_dropout",),
+    "encoder_decoder": ("units", "cell", "bptt", "recurrent_dropout"),
+    "conv_gru": ("units", "bptt", "recurrent_dropout"),
+    "seasonal_naive": (),
+}
 
 
 def build(name: str = DEFAULT, config: "ForecasterConfig | None" = None) -> "keras.Model":
@@ -25,6 +33,21 @@ def build(name: str = DEFAULT, config: "ForecasterConfig | None" = None) -> "ker
 
 def decoder(name: str) -> Any:
     """The function of one architecture that makes an outlook of a window."""
+    _expect_known(name)
+    return import_module(f"training.forecaster.architectures.{name}").outlook
+
+
+def refuse_unused(name: str, **given: Any) -> None:
+    """Refuse options that would change nothing in an architecture; those that were not given are None or 0."""
+    _expect_known(name)
+    unused = [option for option, value in given.items() if value and option not in _SHAPED_BY[name]]
+    if unused:
+        said = ", ".join(f"{option}={given[option]}" for option in unused)
+        raise ValueError(
+            f"Expected of {', '.join(given)} only {', '.join(_SHAPED_BY[name]) or 'none'} for {name}. Received: {said}"
+        )
+
+
+def _expect_known(name: str) -> None:
     if name not in ARCHITECTURES:
         raise ValueError(f"Expected an architecture among {', '.join(ARCHITECTURES)}. Received: {name!r}")
-    return import_module(f"training.forecaster.architectures.{name}").outlook
