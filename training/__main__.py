@@ -1,6 +1,7 @@
 """The command line: `python -m training forecaster|sketchrnn|video`, `evaluate FAMILY` and `data NAME`."""
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -63,7 +64,8 @@ def main() -> None:
     arguments = sys.argv[1:]
     try:
         app(arguments)(arguments, prog_name="python -m training")
-    except (ValueError, OSError) as error:  # wrong data, options or folders: the message says what is wrong
+    # Wrong data, options or folders, a fit that diverged, a program that failed: the message says what is wrong.
+    except (ValueError, OSError, FloatingPointError, subprocess.CalledProcessError) as error:
         typer.secho(f"Error: {error}", err=True, fg="red")
         sys.exit(2)
 

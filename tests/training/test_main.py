@@ -55,3 +55,24 @@ def test_wrong_data_ends_with_a_message_and_no_trace(
     assert end.value.code == 2
     assert "Error: Expected a folder" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("failure", "message"),
+    [
+        (FloatingPointError("Training diverged in epoch 2. Received: loss nan"), "Error: Training diverged in epoch 2"),
+        (subprocess.CalledProcessError(1, ["ffmpeg"]), "Error: Command '['ffmpeg']' returned non-zero exit status 1"),
+    ],
+    ids=["diverged", "a program failed"],
+)
+def test_what_goes_wrong_later_ends_with_a_message_too(
+    failure: Exception, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise failure
+
+    monkeypatch.setattr("training.__main__.app", lambda arguments: fails)
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    assert message in capsys.readouterr().err
