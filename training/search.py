@@ -63,8 +63,9 @@ def search(
 
 
 def _space(space: Space, vary: list[str], rest: list[str]) -> Space:
-    options = parse(vary) if vary else {k: v for k, v in space.options.items() if f"--{k}" not in rest}
-    fixed = sorted(name for name in options if f"--{name}" in rest)
+    said = {word.partition("=")[0] for word in rest}
+    options = parse(vary) if vary else {k: v for k, v in space.options.items() if f"--{k}" not in said}
+    fixed = sorted(name for name in options if f"--{name}" in said)
     if fixed or not options:
         raise ValueError(
             f"Expected options to vary that are not fixed after --. Received: {', '.join(fixed) or 'none'}"

@@ -12,7 +12,10 @@ Value = float | int | str
 
 @dataclass(frozen=True)
 class Range:
-    """Any number from `low` to `high`; evenly by its logarithm where they are ten times apart or more."""
+    """Any number from `low` to `high`, a whole one where both are of type int.
+
+    Evenly by its logarithm where they are ten times apart or more.
+    """
 
     low: float
     high: float
@@ -21,13 +24,20 @@ class Range:
     def log(self) -> bool:
         return self.low > 0 and self.high >= 10 * self.low
 
-    def suggest(self, trial: optuna.Trial, name: str) -> float:
+    @property
+    def whole(self) -> bool:
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+    def suggest(self, trial: optuna.Trial, name: str) -> Value:
+        if isinstance(self.low, int) and isinstance(self.high, int):
+            return trial.suggest_int(name, self.low, self.high, log=self.log)
         return float(f"{trial.suggest_float(name, self.low, self.high, log=self.log):.4g}")
 
     def grid(self) -> list[Value]:
         """Both ends and the middle."""
         middle = math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
-        return [self.low, float(f"{middle:.4g}"), self.high]
+        between = round(middle) if self.whole else float(f"{middle:.4g}")
+        return list(dict.fromkeys([self.low, between, self.high]))
 
 
 @dataclass(frozen=True)
@@ -94,7 +104,7 @@ SPACES = {
 
 
 def parse(given: Sequence[str]) -> dict[str, Range | Choice]:
-    """`["learning-rate=1e-4..1e-2", "optimizer=adam,sgd"]` as options by name.
+    """`["learning-rate=1e-4..1e-2", "units=32..128", "optimizer=adam,sgd"]` as options by name.
 
     Raises:
         ValueError: for anything else.
@@ -105,7 +115,7 @@ def parse(given: Sequence[str]) -> dict[str, Range | Choice]:
         low, between, high = values.partition("..")
         try:
             options[name.removeprefix("--")] = (
-                Range(float(low), float(high)) if between else Choice(tuple(_value(part) for part in values.split(",")))
+                Range(_number(low), _number(high)) if between else Choice(tuple(map(_value, values.split(","))))
             )
             if not (name and values) or (between and not float(low) < float(high)):
                 raise ValueError(item)
@@ -114,10 +124,15 @@ def parse(given: Sequence[str]) -> dict[str, Range | Choice]:
     return options
 
 
+def _number(text: str) -> int | float:
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
+
+
 def _value(text: str) -> Value:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            pass
-    return text
+    try:
+        return _number(text)
+    except ValueError:
+        return text

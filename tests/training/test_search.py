@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -12,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from training.__main__ import app
-from training.search import link_shared, locked, open_study, optimise
+from training.search import _space, link_shared, locked, open_study, optimise
 from training.search_spaces import SPACES, Choice, Range, Space, Value, parse
 from training.trials import train_in_a_process
 
@@ -54,7 +55,7 @@ def test_trials_that_lag_behind_are_stopped_early(tmp_path: Path, pruner: str) -
 
 
 def test_a_grid_is_tried_once_and_ends(tmp_path: Path) -> None:
-    space = Space(monitor="loss", mode="max", options={"place": Range(0, 1), "side": Choice(("left", "right"))})
+    space = Space(monitor="loss", mode="max", options={"place": Range(0.0, 1.0), "side": Choice(("left", "right"))})
     study = open_study(tmp_path, space, sampler="grid", pruner="none", asked=["toy"])
     for _ in range(2):
         optimise(study, space, parabola, tmp_path, trials=20, sampler="grid")
@@ -171,9 +172,28 @@ def test_options_to_vary_are_ranges_or_choices() -> None:
     }
     assert Range(1e-4, 1e-2).grid() == [1e-4, 1e-3, 1e-2]
     assert Range(0, 0.4).grid() == [0, 0.2, 0.4]
+    assert [repr(value) for value in Range(32, 129).grid()] == ["32", "80", "129"]
+    assert Range(1, 2).grid() == [1, 2]
     for wrong in ("units", "=1..2", "units=2..1", "units=1..many", "units="):
         with pytest.raises(ValueError, match=r"Expected NAME=LOW..HIGH or NAME=A,B,C. Received"):
             parse([wrong])
+
+
+def test_ranges_of_whole_numbers_give_whole_numbers(tmp_path: Path) -> None:
+    space = replace(SPACE, options=parse(["units=4..400", "layers=1..3", "rate=1..2.5"]))
+    study = open_study(tmp_path, space, sampler="random", pruner="none", asked=["toy"])
+    for _ in range(9):
+        trial = study.ask()
+        found = {name: option.suggest(trial, name) for name, option in space.options.items()}
+        assert {name: type(value) for name, value in found.items()} == {"units": int, "layers": int, "rate": float}
+        assert 4 <= found["units"] <= 400
+
+
+def test_options_fixed_for_all_trials_are_not_varied() -> None:
+    for fixed in (["--learning-rate", "0.01"], ["--learning-rate=0.01"]):
+        assert "learning-rate" not in _space(SPACES["video"], [], fixed).options
+        with pytest.raises(ValueError, match=r"not fixed after --. Received: learning-rate"):
+            _space(SPACES["video"], ["learning-rate=1e-4..1e-2"], fixed)
 
 
 @pytest.mark.parametrize("family", SPACES)
