@@ -210,8 +210,9 @@ def fit(
 ) -> FitReport:
     """Fit `model`, which ends with the weights of the epoch that did best on `valid`.
 
-    `monitor` is a column of the log ("val_loss"), `mode` says whether "min" or "max" of it is best. With
-    `options.resume` a run that was killed continues after its last whole epoch, as if it had never stopped; with
+    `monitor` is a column of the log ("val_loss"), `mode` says whether "min" or "max" of it is best, or that the "last"
+    epoch is kept whatever its figures, in which case patience does not end the fit.
+    With `options.resume` a run that was killed continues after its last whole epoch, as if it had never stopped; with
     `options.export_only` nothing is fitted, and the model gets the best weights of the run in the folder.
     `compiled` asks for XLA: it compiles every batch shape anew, so it pays where all batches have one shape.
 
@@ -221,8 +222,8 @@ def fit(
         FloatingPointError: the loss is no longer a number.
         InputMeasuredError: `options.measure_input` asked for so many steps to be measured, and for no fit.
     """
-    if mode not in ("min", "max"):
-        raise ValueError(f'mode must be "min" or "max". Received: {mode!r}')
+    if mode not in ("min", "max", "last"):
+        raise ValueError(f'mode must be "min", "max" or "last". Received: {mode!r}')
     began = time.monotonic()
     if options.export_only:
         return _recalled(RunLog(options, model, monitor=monitor, mode=mode))

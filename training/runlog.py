@@ -40,7 +40,7 @@ def expect_same_run(options: "FitOptions") -> None:
             f"Expected an empty folder for a new run; pass --resume to continue the run in it, or another folder. "
             f"Received: {options.run}"
         )
-    saved, given = saved_options(options.run), _fixed(options)
+    saved, given = saved_options(options.run), fixed_options(options)
     changed = sorted(name for name in saved.keys() | given.keys() if saved.get(name) != given.get(name))
     if changed:
         said = ", ".join(f"{name}={saved.get(name)} (received {given.get(name)})" for name in changed)
@@ -72,7 +72,7 @@ class RunLog:
 
     def __init__(self, options: "FitOptions", model: keras.Model, *, monitor: str, mode: str) -> None:
         self.options, self.model, self.monitor = options, model, monitor
-        self.sign = 1.0 if mode == "max" else -1.0
+        self.mode = mode
         self.history: list[dict[str, float]] = []
         self.best_epoch = -1
         self.best: list[np.ndarray] = []
@@ -117,7 +117,7 @@ class RunLog:
                 f"Training diverged in epoch {len(self.history) + 1}. Received: loss {row['loss']}"
             )
         self.history.append(row)
-        if self.best_epoch < 0 or self._score(row) > self._score(self.history[self.best_epoch]):
+        if self.mode == "last" or self.best_epoch < 0 or self._score(row) > self._score(self.history[self.best_epoch]):
             self.best_epoch = len(self.history) - 1
             self.best = kept_weights(self.model)
         if self.writes:
@@ -126,7 +126,7 @@ class RunLog:
 
     def _score(self, row: dict[str, float]) -> float:
         """The greater the better; what is no finite number is worse than any."""
-        score = self.sign * row[self.monitor]
+        score = row[self.monitor] if self.mode == "max" else -row[self.monitor]
         return score if math.isfinite(score) else -math.inf
 
     def put_best(self) -> None:
@@ -139,7 +139,7 @@ class RunLog:
         if not self.writes:
             return
         about = {
-            "options": {**_fixed(self.options), "run": self.options.run.name},
+            "options": {**fixed_options(self.options), "run": self.options.run.name},
             "monitor": self.monitor,
             "epochs": len(self.history),
             "best_epoch": self.best_epoch + 1,
@@ -158,7 +158,7 @@ class RunLog:
         return {"model": state, "optimizer": self.model.optimizer.variables}
 
     def _save(self) -> None:
-        about = {"options": _fixed(self.options), "history": self.history, "best_epoch": self.best_epoch}
+        about = {"options": fixed_options(self.options), "history": self.history, "best_epoch": self.best_epoch}
         groups = {group: [v.numpy() for v in variables] for group, variables in self._variables().items()}
         groups["best"] = self.best
         arrays = {f"{group}/{i:05d}": value for group, values in groups.items() for i, value in enumerate(values)}
@@ -204,7 +204,7 @@ class Progress(keras.callbacks.Callback):
             self.writer.close()
 
 
-def _fixed(options: "FitOptions") -> dict[str, Any]:
+def fixed_options(options: "FitOptions") -> dict[str, Any]:
     """What must not change between the parts of one run, as JSON gives it back."""
     given = dataclasses.asdict(options)
     own = {name: value for name, value in given.items() if name not in _FREE}

@@ -103,6 +103,18 @@ def test_fitting_stops_after_so_many_epochs_without_a_better_one(tmp_path: Path)
     assert report.best_epoch == 0
 
 
+def test_the_last_epoch_is_kept_whatever_its_figures_and_no_patience_ends_the_fit(tmp_path: Path) -> None:
+    given = options(tmp_path / "run", epochs=4, warm_up=0.5, patience=1)
+    fitted, report = fit_toy(given, mode="last")
+    rates = [row["learning_rate"] for row in report.history]
+    assert len(rates) == 4
+    assert rates[0] < rates[1]  # or the test would not tell
+    assert report.best_epoch == 3
+    valid = Batches(SIZE, 16, collate, lengths=LENGTHS, shuffle=False)
+    found = fitted.evaluate(valid, verbose=0, return_dict=True)["accuracy"]
+    assert found == pytest.approx(report.history[-1]["val_accuracy"])
+
+
 def test_an_earlier_run_is_not_overwritten(tmp_path: Path) -> None:
     fit_toy(options(tmp_path, epochs=1))
     with pytest.raises(FileExistsError, match=r"--resume.*Received"):

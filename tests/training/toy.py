@@ -41,7 +41,7 @@ def options(run: Path, **changes: Any) -> FitOptions:
 
 
 def fit_toy(
-    options: FitOptions, collate: Any = collate, *, policy: str | None = None, dropout: float = 0.2
+    options: FitOptions, collate: Any = collate, *, policy: str | None = None, dropout: float = 0.2, mode: str = "max"
 ) -> tuple[keras.Model, FitReport]:
     """Fit the toy problem; `policy` computes in other numbers than those that this machine would."""
     start(options)
@@ -56,7 +56,7 @@ def fit_toy(
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
         monitor="val_accuracy",
-        mode="max",
+        mode=mode,
         options=options,
     )
     return made, report
