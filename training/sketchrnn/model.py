@@ -9,7 +9,7 @@ from training import recurrent as cells
 
 @dataclass(frozen=True, kw_only=True)
 class SketchConfig:
-    """Choices that do not change what goes in and comes out; those that an architecture has no use for are ignored."""
+    """Choices that do not change what goes in and comes out."""
 
     dropout: float = 0.3  # before the classes; a third of it after convolutions over points
     recurrent_dropout: float = 0.0  # of the state, from step to step

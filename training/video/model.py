@@ -40,6 +40,18 @@ class VideoConfig:
                 raise ValueError(f"expected {name} from 0 up to 1. Received: {getattr(self, name)}")
         if self.bptt < 0 or (self.bptt and self.cell == "conv"):
             raise ValueError(f"expected bptt of 0 or more, 0 with cell 'conv'. Received: {self.bptt}, {self.cell!r}")
+        if self.recurrent_dropout and self.cell == "conv":
+            raise ValueError(f"expected recurrent_dropout 0 with cell 'conv'. Received: {self.recurrent_dropout}")
+
+
+def expect_default(arch: str, config: VideoConfig, *names: str) -> None:
+    """Refuse choices that an architecture has no use for, rather than to leave them undone in silence."""
+    asked = [name for name in names if getattr(config, name) != getattr(VideoConfig(), name)]
+    if asked:
+        received = ", ".join(f"{name}={getattr(config, name)}" for name in asked)
+        raise ValueError(
+            f"expected no {' and no '.join(asked)} for {arch}, which has no use for it. Received: {received}"
+        )
 
 
 class Light(layers.Layer):

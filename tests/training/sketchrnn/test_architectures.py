@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -134,6 +135,13 @@ def test_unknown_names_are_refused() -> None:
         SketchConfig(cell="rnn")
     with pytest.raises(ValueError, match=r"dropout is a share, from 0 up to 1\. Received: 1"):
         SketchConfig(dropout=1)
+
+
+@pytest.mark.parametrize("name", ["cnn28", "residual_cnn"])
+@pytest.mark.parametrize("asked", [{"cell": "gru"}, {"recurrent_dropout": 0.1}, {"bptt": 4}])
+def test_choices_of_recurrent_layers_are_refused_where_there_are_none(name: str, asked: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=rf"for {name}, which has no recurrent layer\. Received: {next(iter(asked))}="):
+        architectures.build(name, CLASSES, SketchConfig(**asked))
 
 
 def test_the_order_and_the_pen_matter(classifier: Classifier, strokes: np.ndarray) -> None:

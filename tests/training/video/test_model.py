@@ -84,6 +84,7 @@ def test_colours_keep_their_proportions_in_dim_and_bright_clips() -> None:
         ({"dropout": 1.0}, "dropout from 0 up to 1"),
         ({"bptt": -1}, "bptt of 0 or more"),
         ({"cell": "conv", "bptt": 4}, "0 with cell 'conv'"),
+        ({"cell": "conv", "recurrent_dropout": 0.1}, "recurrent_dropout 0 with cell 'conv'"),
     ],
 )
 def test_a_configuration_that_means_nothing_is_refused(changes: dict[str, object], message: str) -> None:
@@ -93,8 +94,14 @@ def test_a_configuration_that_means_nothing_is_refused(changes: dict[str, object
 
 @pytest.mark.parametrize("arch", ["cnn3d", "convlstm", "motion_statistics"])
 def test_what_an_architecture_has_no_use_for_is_refused(arch: str) -> None:
-    with pytest.raises(ValueError, match=f"for {arch}"):
-        build(arch, 2, VideoConfig(imagenet=True))
+    with pytest.raises(ValueError, match=f"no imagenet and no cell for {arch}"):
+        build(arch, 2, VideoConfig(imagenet=True, cell="gru"))
+
+
+@pytest.mark.parametrize("arch", ["cnn3d", "motion_statistics"])
+def test_recurrent_dropout_without_a_recurrent_layer_is_refused(arch: str) -> None:
+    with pytest.raises(ValueError, match=f"for {arch}.*Received: recurrent_dropout=0.1"):
+        build(arch, 2, VideoConfig(recurrent_dropout=0.1))
 
 
 def test_an_unknown_architecture_is_refused() -> None:

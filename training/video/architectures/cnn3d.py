@@ -5,15 +5,14 @@ from typing import Any
 import keras
 from keras import layers
 
-from training.video.model import Colours, VideoConfig, classifier, clip_input
+from training.video.model import Colours, VideoConfig, classifier, clip_input, expect_default
 
 FILTERS = ((12, (1, 2, 2)), (24, (2, 2, 2)), (40, (1, 2, 2)), (56, (2, 2, 2)))  # with the stride over time and space
 UNITS = 64
 
 
 def build(classes: int, config: VideoConfig) -> keras.Model:
-    if config.imagenet or config.bptt:
-        raise ValueError("expected neither imagenet nor bptt for cnn3d, which has no 2D part and no recurrent layer")
+    expect_default("cnn3d", config, "imagenet", "cell", "recurrent_dropout", "bptt")
     frames = clip_input()
     values = Colours(dtype="float32", name="colours")(frames)
     for filters, stride in FILTERS:

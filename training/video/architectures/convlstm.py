@@ -10,6 +10,7 @@ from training.video.model import (
     classifier,
     clip_input,
     convolution,
+    expect_default,
     fold,
     unfold,
     with_change,
@@ -20,8 +21,7 @@ UNITS = 64
 
 
 def build(classes: int, config: VideoConfig) -> keras.Model:
-    if config.imagenet or config.bptt or config.cell != "lstm":
-        raise ValueError(f"expected cell 'lstm', and neither imagenet nor bptt, for convlstm. Received: {config}")
+    expect_default("convlstm", config, "imagenet", "cell", "bptt")
     frames = clip_input()
     colours = Colours(dtype="float32", name="colours")(frames)
     values = convolution(fold(with_change(colours)), 12, width=5, stride=2)

@@ -3,15 +3,14 @@
 import keras
 from keras import layers
 
-from training.video.model import VideoConfig, classifier, clip_input
+from training.video.model import VideoConfig, classifier, clip_input, expect_default
 from training.video.statistics import MotionStatistics
 
 UNITS = 32
 
 
 def build(classes: int, config: VideoConfig) -> keras.Model:
-    if config.imagenet or config.bptt:
-        raise ValueError("expected neither imagenet nor bptt for motion_statistics, which has no use for them")
+    expect_default("motion_statistics", config, "imagenet", "cell", "recurrent_dropout", "bptt")
     frames = clip_input()
     values = MotionStatistics(dtype="float32", name="statistics")(frames)
     # Without scale and shift of its own: only brings every number to the same range.
