@@ -36,6 +36,14 @@ class Tests:
     cache: Path
     workers: int
 
+    def __post_init__(self) -> None:
+        names = [folder.name for folder in self.folders]
+        if len(set(names)) < len(names):
+            raise ValueError(f"expected folders of different names, by which they are told apart. Received: {names}")
+        if unknown := sorted(set(self.splits) - {"", *names}):
+            known = ", ".join(names) or "none"
+            raise ValueError(f"expected splits of the folders in --data, {known}. Received: {', '.join(unknown)}")
+
     def load(self, wanted: set[tuple[str, ...]]) -> dict[str, Clips]:
         """Those sets of clips whose classes are wanted, by name."""
         found: dict[str, Clips] = {}
