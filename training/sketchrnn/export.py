@@ -2,6 +2,7 @@
 
 import importlib.metadata
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import keras
@@ -13,6 +14,7 @@ from training.fitting import FitOptions, FitReport
 from training.scores import Accuracy, hits
 from training.sketchrnn import architectures, data
 from training.sketchrnn.mistakes import confused, hardest_classes
+from training.starting import told
 
 STROKES = saving.InputRule(axis=1, side="right", value=0.0, buckets=data.BUCKETS, min_length=1)
 # A server compiles every length at every batch size, seconds each: few sizes keep its start short.
@@ -36,8 +38,8 @@ Tells which of {classes} things a drawing shows, from the pen's movements.
 |---|---|
 {sizes}
 
-Only the first {longest} points of a drawing are used. The training drawings were varied: rotated, stretched, sheared,
-mirrored, jittered, and thinned. Epochs were chosen on `valid`; nothing was fitted or chosen on `test`.
+Only the first {longest} points of a drawing are used. {varied}
+Epochs were chosen on `valid`; nothing was fitted or chosen on `test`.
 
 ## Accuracy
 
@@ -56,6 +58,16 @@ decay {decay:g}, gradients clipped at norm {clip:g}; seed {seed}. Made with Pyth
 
 {advice}
 """
+
+VARIED = {
+    "rotation": "rotated by up to {:g} radians",
+    "stretch": "stretched by up to {:.0%}",
+    "shear": "sheared by up to {:.0%}",
+    "flip": "mirrored with probability {:g}",
+    "jitter": "jittered by up to {:.1%} of their size",
+    "drop": "thinned by up to {:.0%} of their points",
+    "drop_strokes": "robbed of up to {:.0%} of their strokes",
+}
 
 GENERATED = "Drawings generated from parametric shapes with a hand's jitter; no licence applies."
 
@@ -109,7 +121,7 @@ def card(
 ) -> str:
     """The model card: what went in, what came out, and what it is good for."""
     logits = {split: predict(model, sketches.splits[split]) for split in ("valid", "test")}
-    sources = [Path(source).name for source in options.fixed.get("start_from", ())]
+    sources = [told(Path(source)) for source in options.fixed.get("start_from", ())]
     return CARD.format(
         classes=len(sketches.classes),
         longest=data.MAX_POINTS,
@@ -117,6 +129,7 @@ def card(
         described=architectures.described(model.name),
         parameters=model.count_params(),
         data=about or GENERATED,
+        varied=varied(options),
         sizes="\n".join(f"| {split} | {len(drawings):,} |" for split, drawings in sketches.splits.items()),
         figures=_figures(logits, sketches),
         failures=_failures(logits["test"], sketches),
@@ -131,6 +144,15 @@ def card(
         seed=options.seed,
         versions=", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("tensorflow", "keras", "numpy")),
         advice=ADVICE if about else SHAPES_ADVICE,
+    )
+
+
+def varied(options: FitOptions) -> str:
+    """Say how the training drawings were varied."""
+    bounds = asdict(data.Augmentation()) | options.fixed
+    done = [said.format(bounds[name]) for name, said in VARIED.items() if bounds[name]]
+    return (
+        f"The training drawings were varied: {', '.join(done)}." if done else "The training drawings were not varied."
     )
 
 

@@ -11,10 +11,10 @@ import typer
 from training import fitting
 from training.losses import classification
 from training.options import conclude, fit_options
-from training.runlog import CHECKPOINT, expect_same_run
+from training.runlog import expect_same_run
 from training.sketchrnn import architectures, data, generate
 from training.sketchrnn.model import SketchConfig
-from training.sketchrnn.starting import begin_with
+from training.starting import begin
 
 FOLDER = "Folder of <class>.npz files (sketch-rnn layout). Default: generated drawings."
 START = "Run or exported version to begin with; for fusion one a member, in order: repeat it."
@@ -44,8 +44,8 @@ def train(
     options: fitting.FitOptions,
 ) -> None:
     """Train a sketch classifier, then export it as the next version of models/sketchrnn."""
-    architectures.expect_known(arch)
     config = SketchConfig(dropout=dropout, recurrent_dropout=recurrent_dropout, cell=cell, bptt=options.bptt)
+    architectures.expect_known(arch, config)
     varied = data.Augmentation(rotation, stretch, shear, flip, drop, jitter, drop_strokes)
     fixed = {
         "data": fitting.fingerprint(folder, "*.npz", "categories.txt"),
@@ -94,8 +94,7 @@ def fit(
 
     fitting.start(options)
     fitted = build()
-    if start_from and not (options.run / CHECKPOINT).exists():  # a run that is continued has weights of its own
-        begin_with(fitted, start_from)
+    begin(fitted, start_from, options.run)
     report = fitting.fit(
         fitted,
         batches(train, augmentation),

@@ -1,5 +1,6 @@
 """Exported classifiers, the clips they are measured on, and one row of a table for each."""
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,13 @@ class Classifier:
     def facts(self) -> Mapping[str, Any]:
         return facts(self.version)
 
+    @property
+    def training(self) -> str:
+        """What models trained alike from other seeds have in common; of a model that does not tell, its own place."""
+        if "options" not in self.facts:
+            return str(self.version)
+        return json.dumps([self.facts.get(name) for name in ("architecture", "clips", "epochs", "options")])
+
     @cached_property
     def milliseconds(self) -> float:
         return latency(self.version, {"frames": np.zeros((1, FRAMES, SIDE, SIDE, 3), np.uint8)})
@@ -47,7 +55,7 @@ class Classifier:
 
 @dataclass(frozen=True)
 class Result:
-    """The answers of models of one architecture, trained alike from several seeds, to one set of clips.
+    """The answers of models of one architecture, trained alike but for the seed, to one set of clips.
 
     probabilities: for each model, float32 [clips, classes].
     """
@@ -84,13 +92,13 @@ class Result:
 
 
 def results(models: Sequence[Classifier], tests: Mapping[str, Clips]) -> list[Result]:
-    """Give what the models answer on those tests whose classes they know, models of one architecture together."""
+    """Give what the models answer on those tests whose classes they know, those trained alike together."""
     found = []
     for test, clips in tests.items():
         alike: dict[str, list[Classifier]] = defaultdict(list)
         for model in models:
             if model.labels == clips.classes:
-                alike[str(model.facts.get("architecture", model.version))].append(model)
+                alike[model.training].append(model)
         found += [
             Result(test, clips, group, [predict(model.classify, clips.frames) for model in group])
             for group in alike.values()

@@ -1,6 +1,7 @@
 """Exports a fitted clip classifier as a version of models/video, with its card."""
 
 import importlib.metadata
+from dataclasses import asdict
 from pathlib import Path
 
 import keras
@@ -11,10 +12,12 @@ from training import saving
 from training.datasets.camera_motion import CLASSES, camera_clip
 from training.datasets.clip_store import FRAMES, SIDE
 from training.fitting import FitOptions, FitReport
+from training.runlog import fixed_options
 from training.scores import Accuracy, hits
+from training.starting import told
 from training.video.architectures import ABOUT, DEFAULT
 from training.video.comparison import predict
-from training.video.data import Videos
+from training.video.data import Variation, Videos
 
 BATCHING = saving.Batching(max_batch_size=8, allowed_batch_sizes=(1, 2, 4, 8))
 
@@ -44,8 +47,8 @@ Share of right answers with its 95 % interval. {chosen} nothing was fitted or ch
 
 ## Training
 
-{epochs} epochs, of which number {best} was kept; batches of {batch}, {optimizer} with peak rate {rate:g}, weight decay
-{decay:g}, gradients clipped at norm {clip:g}; seed {seed}. Made with Python packages {versions}.
+{begun}{epochs} epochs, of which number {best} was kept; batches of {batch}, {optimizer} with peak rate {rate:g}, weight
+decay {decay:g}, gradients clipped at norm {clip:g}; seed {seed}. Made with Python packages {versions}.
 
 ## Good for, and not good for
 
@@ -66,8 +69,13 @@ Classes are named for what the camera does: in `pan_left` it turns to the left, 
 `tilt_up` the content moves down; in `zoom_in` it grows; in `rotate_left` the camera rolls counter-clockwise, seen from
 behind, and the content turns clockwise. In `shake` the camera trembles around one place."""
 OWN = """\
-A folder of clips: {folder}. The licence is that of the clips. The training clips were varied: cropped, slowed,
-brightened, given more or less contrast."""
+A folder of clips: {folder}. The licence is that of the clips. {varied}"""
+VARIED = {
+    "crop": "cropped to {:.0%} of a side at least",
+    "speed": "slowed, keeping {:.0%} of their time at least",
+    "brightness": "brightened or darkened by up to {:.0%}",
+    "contrast": "given up to {:.0%} more or less contrast",
+}
 
 MOTION_ADVICE = """\
 - Good for: telling how the camera moves in a shot of one to a few seconds with one move; over the {frames} frames, pans
@@ -113,6 +121,7 @@ def export(
             "architecture": arch,
             **report.facts,
             "clips": len(videos.splits["train"]),
+            "options": {name: value for name, value in fixed_options(options).items() if name != "seed"},
             "history": [{name: round(value, 4) for name, value in row.items()} for row in report.history],
         },
     )
@@ -123,6 +132,7 @@ def card(
 ) -> str:
     """The model card: what went in, what came out, and what it is good for."""
     packages = ("tensorflow", "keras", "numpy", "av")
+    sources = options.fixed.get("start_from") or ()
     return CARD.format(
         classes=len(videos.classes),
         names=", ".join(f"`{name}`" for name in videos.classes),
@@ -131,9 +141,12 @@ def card(
         arch=arch,
         about_arch=ABOUT[arch],
         parameters=model.count_params(),
-        about=GENERATED if source is None else OWN.format(folder=source.name),
+        about=GENERATED if source is None else OWN.format(folder=source.name, varied=varied(options)),
         sizes="\n".join(f"| {split} | {len(clips):,} |" for split, clips in videos.splits.items()),
         figures=_figures(model, videos),
+        begun=f"Begun with the weights of {' and '.join(told(Path(source)) for source in sources)}. "
+        if sources
+        else "",
         epochs=len(report.history),
         best=report.best_epoch + 1,
         batch=options.batch_size,
@@ -146,6 +159,15 @@ def card(
         versions=", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages),
         advice=MOTION_ADVICE.format(frames=FRAMES) if source is None else OWN_ADVICE,
     )
+
+
+def varied(options: FitOptions) -> str:
+    """Say how the training clips of a folder were varied."""
+    bounds = options.fixed.get("variation") or asdict(Variation())
+    unvaried = {"crop": 1.0, "speed": 1.0, "brightness": 0.0, "contrast": 0.0}
+    done = [said.format(bounds[name]) for name, said in VARIED.items() if bounds[name] != unvaried[name]]
+    done += ["mirrored, with left and right exchanged in the names of classes"] if options.fixed.get("mirror") else []
+    return f"The training clips were varied: {', '.join(done)}." if done else "The training clips were not varied."
 
 
 def _figures(model: keras.Model, videos: Videos) -> str:

@@ -1,11 +1,11 @@
 """`python -m training video`: fit the clip classifier and export it."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 import keras
-import numpy as np
 import typer
 
 from training import fitting
@@ -13,13 +13,14 @@ from training.datasets import camera_motion
 from training.datasets.clips import SPLITS
 from training.losses import classification
 from training.options import conclude, fit_options
-from training.runlog import CHECKPOINT, expect_same_run
+from training.runlog import expect_same_run
+from training.starting import begin
 from training.video import data
 from training.video.architectures import ARCHITECTURES, COMPILED, DEFAULT, build
 from training.video.model import VideoConfig
 
 FOLDER = "Folder <split>/<class>/*.mp4|webm|avi|gif. Default: generated camera motion."
-START = "Folder of an earlier run: begin with its weights where they fit. Good for few clips."
+START = "Run or exported version to begin with, but for its classes where they are others. Good for few clips."
 OVER = "For the card, without --data: measure the moves over single frames of the test clips in this folder, too."
 MIRROR = "Learn from mirror images of the clips in --data, too; left and right are exchanged in the names of classes."
 IMAGENET = "Download a network trained on ImageNet, and take from it how frames look."
@@ -27,6 +28,7 @@ KEEP = "The epoch with the best validation loss, or the last, where nothing may 
 
 COMPILE = "Compile the steps with XLA: a slow start, then quick steps. Default: where that pays."
 
+CLIPS = 4000
 Keep = Literal["best", "last"]
 
 
@@ -34,7 +36,7 @@ Keep = Literal["best", "last"]
 def train(
     folder: Annotated[Path | None, typer.Option("--data", help=FOLDER)] = None,
     models: Annotated[Path, typer.Option(help="Folder that receives video/<version>.")] = Path("models"),
-    clips: Annotated[int, typer.Option(min=10, help="Training clips to generate, without --data.")] = 4000,
+    clips: Annotated[int, typer.Option(min=10, help="Training clips to generate, without --data.")] = CLIPS,
     over: Annotated[Path | None, typer.Option(help=OVER)] = None,
     arch: Annotated[str, typer.Option(help=f"Architecture: {', '.join(ARCHITECTURES)}.")] = DEFAULT,
     cell: Annotated[str, typer.Option(help="What follows the clip: lstm, gru, or conv (1D convolutions).")] = "lstm",
@@ -48,7 +50,7 @@ def train(
     contrast: Annotated[float, typer.Option(help="Greatest change, as a share of the contrast.")] = 0.3,
     keep: Annotated[Keep, typer.Option(help=KEEP)] = "best",
     workers: Annotated[int, typer.Option(min=1, help="Processes that decode or generate clips.")] = 2,
-    start: Annotated[Path | None, typer.Option(help=START)] = None,
+    start_from: Annotated[list[Path] | None, typer.Option(help=START)] = None,
     compiled: Annotated[bool | None, typer.Option(help=COMPILE)] = None,
     *,
     options: fitting.FitOptions,
@@ -59,16 +61,22 @@ def train(
         dropout=dropout, recurrent_dropout=recurrent_dropout, cell=cell, bptt=options.bptt, imagenet=imagenet
     )
     variation = data.Variation(crop=crop, speed=speed, brightness=brightness, contrast=contrast)
+    if folder is None and (mirror or variation != data.Variation()):
+        raise ValueError("expected --data with --mirror, --crop, --speed, --brightness and --contrast. Received: none")
+    if folder and clips != CLIPS:
+        raise ValueError(f"expected either --data or --clips. Received: {folder} and {clips}")
+    if compiled and options.strategy != "none":
+        raise ValueError(f"expected --compiled without --strategy. Received: --strategy {options.strategy}")
     options = replace(
         options,
         fixed={
-            "data": fitting.fingerprint(folder, *(f"{split}/*/*" for split in SPLITS)),
+            "data": fingerprint(folder),
             "clips": None if folder else clips,
             "arch": arch,
             "mirror": mirror,
             "variation": asdict(variation) if folder else None,
             "keep": keep,
-            "start": str(start) if start else None,
+            "start_from": [str(source) for source in start_from] if start_from else None,
             **asdict(config),
         },
     )
@@ -83,7 +91,14 @@ def train(
     if mirror and folder:
         variation = replace(variation, mirror=data.mirrored_labels(videos.classes))
     trained, report = fit(
-        videos, options, arch=arch, config=config, variation=variation, keep=keep, start=start, compiled=compiled
+        videos,
+        options,
+        arch=arch,
+        config=config,
+        variation=variation,
+        keep=keep,
+        start_from=start_from or (),
+        compiled=compiled,
     )
 
     def export() -> Path:
@@ -94,6 +109,12 @@ def train(
     conclude(options, report, export)
 
 
+def fingerprint(folder: Path | None) -> str:
+    """Tell folders of clips apart, whether they are divided into splits or into classes alone."""
+    splits = [split for split in SPLITS if folder and (folder / split).is_dir()]
+    return fitting.fingerprint(folder, *([f"{split}/*/*" for split in splits] or ["[!.]*/*"]))
+
+
 def fit(
     videos: data.Videos,
     options: fitting.FitOptions,
@@ -102,14 +123,14 @@ def fit(
     config: VideoConfig | None = None,
     variation: data.Variation | None = None,
     keep: Keep = "best",
-    start: Path | None = None,
+    start_from: Sequence[Path] = (),
     compiled: bool | None = None,
 ) -> tuple[keras.Model, fitting.FitReport]:
     """Fit the classifier to the training clips; it ends as it was in the epoch that `keep` names.
 
-    variation: how clips of a folder are varied; generated ones are mirrored. start: the folder of a run whose weights
-    to begin with, but for those of the classes where they are others. compiled: with XLA, which takes half a minute
-    at first; by default where it makes every step faster on a CPU.
+    variation: how clips of a folder are varied; generated ones are mirrored. start_from: a run or an exported version
+    whose weights to begin with, but for those of the classes where they are others. compiled: with XLA, which takes
+    half a minute at first; by default where it makes every step faster on a CPU.
     """
     vary: data.Vary = camera_motion.mirrored if videos.generated else variation or data.Variation()
 
@@ -123,28 +144,16 @@ def fit(
 
     fitting.start(options)
     fitted = make()
-    if start is not None:
-        begin_with(fitted, start)
+    begin(fitted, start_from, options.run)
     report = fitting.fit(
         fitted,
         batches("train", vary),
         batches("valid", None),
         loss=classification(options.label_smoothing),
         metrics=["accuracy"],
-        monitor="val_loss" if keep == "best" else "learning_rate",  # which is least in the last epoch
-        mode="min",
+        monitor="val_loss",
+        mode="min" if keep == "best" else "last",
         options=options,
         compiled=arch in COMPILED if compiled is None else compiled,
     )
     return fitting.in_float32(fitted, make), report
-
-
-def begin_with(fitted: keras.Model, run: Path) -> None:
-    """Take the best weights of an earlier run, but for those of another shape: the classes."""
-    with np.load(run / CHECKPOINT) as saved:
-        best = [saved[name] for name in sorted(saved.files) if name.startswith("best/")]
-    if len(best) != len(fitted.weights):
-        raise ValueError(f"expected a run of the video classifier. Received: {run} with {len(best)} weights")
-    for variable, value in zip(fitted.weights, best, strict=True):
-        if tuple(variable.shape) == value.shape:
-            variable.assign(value)

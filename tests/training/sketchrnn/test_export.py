@@ -9,9 +9,9 @@ import tensorflow as tf
 from training.fitting import FitOptions, FitReport
 from training.sketchrnn import architectures, generate
 from training.sketchrnn.evaluate import evaluate
-from training.sketchrnn.export import export
-from training.sketchrnn.starting import begin_with
+from training.sketchrnn.export import export, varied
 from training.sketchrnn.train import train
+from training.starting import begin_with
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +76,15 @@ def test_the_card_says_what_went_in_and_what_came_out(version: Path) -> None:
         "the hardest classes are",
     ):
         assert part in card
+    assert "varied: rotated by up to 0.2 radians" in card
+    assert "strokes." not in card.partition("varied:")[2].partition("Epochs")[0]  # none were left out
+
+
+def test_the_card_tells_of_no_variation_where_there_was_none(tmp_path: Path) -> None:
+    none = dict.fromkeys(("rotation", "stretch", "shear", "flip", "drop", "jitter", "drop_strokes"), 0.0)
+    assert varied(FitOptions(run=tmp_path, fixed=none)) == "The training drawings were not varied."
+    turned = varied(FitOptions(run=tmp_path, fixed=none | {"rotation": 0.5}))
+    assert turned == "The training drawings were varied: rotated by up to 0.5 radians."
 
 
 def test_training_says_what_was_fitted(version: Path) -> None:

@@ -56,6 +56,8 @@ def test_the_card_says_what_went_in_and_what_came_out(version: Path) -> None:
     card = (version / "assets.extra" / "model_card.md").read_text()
     for part in ("`calm`, `loud`", "| train | 4 |", "| test | 4 |", "seed 0", "tensorflow 2.", "Not good for"):
         assert part in card
+    assert "The training clips were varied: cropped to 75%" in card
+    assert json.loads((version / "assets.extra" / "training.json").read_text())["options"]["dropout"] == 0.2
 
 
 @pytest.mark.parametrize(
@@ -64,7 +66,7 @@ def test_the_card_says_what_went_in_and_what_came_out(version: Path) -> None:
         ({"arch": "cnn3d"}, r"arch=two_stream \(received cnn3d\)"),
         ({"mirror": True}, r"mirror=False \(received True\)"),
         ({"dropout": 0.3}, r"dropout=0.2 \(received 0.3\)"),
-        ({"start": Path("earlier")}, r"start=None \(received earlier\)"),
+        ({"start_from": [Path("earlier")]}, r"start_from=None \(received \['earlier'\]\)"),
         ({"folder": None}, r"clips=None \(received 4000\), data=12 files of [\d,]+ bytes, \w+ \(received generated\)"),
     ],
 )
