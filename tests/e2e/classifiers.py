@@ -1,4 +1,4 @@
-"""Tiny SavedModels with the signatures of the shipped classifiers, and answers that tests can compute."""
+"""Tiny SavedModels with the signatures of the shipped models, and answers that tests can compute."""
 
 from pathlib import Path
 
@@ -11,6 +11,22 @@ def _classes(labels: list[str], scores: tf.Tensor) -> dict[str, tf.Tensor]:
     probabilities = scores / tf.reduce_sum(scores, axis=-1, keepdims=True)
     best, order = tf.math.top_k(probabilities, k=len(labels))
     return {"probabilities": probabilities, "top_classes": tf.gather(tf.constant(labels), order), "top_scores": best}
+
+
+class Festive(Flat):
+    """Nothing happens on holidays; on other days, what happens on all."""
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, None], tf.float32, name="history"),
+            tf.TensorSpec([None], tf.int32, name="end_day"),
+            tf.TensorSpec([None, None], tf.float32, name="holidays"),
+        ]
+    )
+    def with_holidays(self, history, end_day, holidays):
+        plain = self.serve(history, end_day)
+        open_days = 1.0 - holidays[:, -7:]
+        return {"mean": plain["mean"] * open_days, "quantiles": plain["quantiles"] * open_days[..., None]}
 
 
 class Ways(tf.Module):
@@ -31,6 +47,9 @@ class Colours(tf.Module):
 
 
 def save(base: Path) -> Path:
-    for name, module in {"forecaster": Flat(), "sketchrnn": Ways(), "video": Colours()}.items():
-        tf.saved_model.save(module, str(base / name / "1"), signatures={"serving_default": module.serve})
+    for name, module in {"forecaster": Festive(), "sketchrnn": Ways(), "video": Colours()}.items():
+        signatures = {"serving_default": module.serve}
+        if isinstance(module, Festive):
+            signatures["with_holidays"] = module.with_holidays
+        tf.saved_model.save(module, str(base / name / "1"), signatures=signatures)
     return base

@@ -71,6 +71,11 @@ def test_forecasts(client: Client) -> None:
     assert client.forecast(series).index[0] == pd.Timestamp("2024-02-22")
 
 
+def test_forecasts_know_public_holidays(client: Client) -> None:
+    forecast = client.forecast(WEEKS, last_date="2018-12-30", country="US")
+    assert forecast.mean.tolist() == pytest.approx([4.0, 0.0, 4.0, 4.0, 4.0, 4.0, 4.0])
+
+
 def test_many_series_of_many_lengths(client: Client) -> None:
     forecasts = client.forecast_many([np.full(7 + i, i) for i in range(70)])
     assert [forecast.mean[0] for forecast in forecasts] == pytest.approx(list(range(70)))
