@@ -163,5 +163,10 @@ def test_a_worker_that_is_killed_comes_back_while_the_other_serves(server: Serve
     assert second.pid in {worker.pid for worker in server.workers()}
     assert len(server.workers()) == 2
     assert ask_rest(server.rest) == [15.0]
-    page = httpx.get(f"{server.http}/metrics", timeout=30).text
-    assert 'seqserve_version_loaded{model="affine",version="1"} 2.0' in page
+    limit = time.monotonic() + 10
+    while 'seqserve_version_loaded{model="affine",version="1"} 2.0' not in (
+        page := httpx.get(f"{server.http}/metrics").text
+    ):
+        loaded = re.findall(r"seqserve_version_loaded\{.*", page)
+        assert time.monotonic() < limit, loaded
+        time.sleep(0.2)
