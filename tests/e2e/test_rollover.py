@@ -1,9 +1,9 @@
 """A new version every second under steady traffic over 64 connections.
 
 Ten seconds with two workers here; SEQSERVE_TEST_ROLLOVER_SECONDS=60 runs a whole minute, with one worker and with two,
-under a light load and with connections that ask again as soon as they are answered. The slowest hundredth of answers to
-the latter may then take no more than twice as long as without new versions; of the light load it is printed only, as
-its answers take no longer than a turn of the processor. Most of the time goes into the start of the server.
+under a light load and with connections that ask again as soon as they are answered. The slowest hundredth of answers
+may then take no more than twice as long as without new versions. On a busy machine, ten seconds say little about that.
+Most of the time goes into the start of the server, as people start it.
 """
 
 import os
@@ -124,5 +124,5 @@ def test_versions_change_under_load_without_a_failure(tmp_path: Path, workers: i
     assert {answer.status for answer in busy} == {200}
     assert outdated(busy) == 0
     assert len(seen) > SECONDS // 3
-    if SECONDS >= 60 and rate == AT_ONCE:
+    if SECONDS >= 60:
         assert p99(busy) < 2 * p99(quiet)
