@@ -1,31 +1,39 @@
 """Loads SavedModels, of TensorFlow 1 or 2, so that they can be given back whole.
 
 A session owns everything a version needs (variables, tables, thread pools, compiled code), and closing it returns
-the memory; `tf.saved_model.load` keeps 3 MiB a round.
+the memory; `tf.saved_model.load` keeps 3 MiB a round. Where the next version has the same graph, it takes the session
+over (`spares`).
 """
 
 import contextlib
 import ctypes
 import gc
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import tensorflow as tf
+from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow.python.saved_model import loader_impl
 
 from serving.errors import FailedPrecondition
-from serving.savedmodel.partition import without_jit
+from serving.savedmodel.host import Host
 from serving.savedmodel.program import Program
-from serving.savedmodel.signatures import Signatures, read_signatures
+from serving.savedmodel.spares import Spares, kind_of
+from serving.savedmodel.weights import Unreadable, checkpoint_keys
+
+_log = logging.getLogger(__name__)
+_WORTH_TRIMMING = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
 class SavedModel:
     """One loaded version. `close` gives its memory back; nothing may run then."""
 
-    signatures: Signatures
-    session: tf.compat.v1.Session
+    def __init__(self, host: Host, kind: str | None, weight_bytes: int) -> None:
+        self.signatures = host.signatures
+        self._host = host
+        self._kind = kind
+        self._weight_bytes = weight_bytes
 
     @property
     def programs(self) -> Mapping[str, Program]:
@@ -33,9 +41,20 @@ class SavedModel:
         return self.signatures.programs
 
     def close(self) -> None:
-        self.session.close()
-        gc.collect()  # the graph's Python objects are full of cycles
-        _trim()
+        """Gives the weights back, and all the rest unless another version of the same graph still serves."""
+        surplus = [self._host]
+        if self._kind is not None:
+            kept = self._host if _spares.wants(self._kind) and self._host.forget() else None
+            surplus = ([] if kept else surplus) + _spares.leave(self._kind, kept)
+        for host in surplus:
+            host.close()
+        if surplus:
+            gc.collect()  # the graph's Python objects are full of cycles
+        if surplus or self._weight_bytes > _WORTH_TRIMMING:
+            _trim()
+
+
+_spares: Spares[Host] = Spares()
 
 
 def load(
@@ -55,24 +74,58 @@ def load(
     model: what the log calls it.
     Raises FailedPrecondition where the directory holds no servable SavedModel.
     """
-    config = tf.compat.v1.ConfigProto(
-        intra_op_parallelism_threads=threads,
-        inter_op_parallelism_threads=calls or max(threads, 2),
-        use_per_session_threads=True,
-        allow_soft_placement=True,
-    )
-    config.gpu_options.allow_growth = not gpu_memory_fraction
-    config.gpu_options.per_process_gpu_memory_fraction = gpu_memory_fraction
-    session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
+    kind = None
     try:
         loader = loader_impl.SavedModelLoader(str(path))
-        without_jit(loader.get_meta_graph_def_from_tags(tags))
-        with session.graph.as_default():
-            meta_graph = loader.load(session, tags)
-        return SavedModel(read_signatures(session, meta_graph, model), session)
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, tf.errors.OpError) as error:
-        session.close()
-        raise FailedPrecondition(f"cannot load this SavedModel: {_reason(error, path)}") from error
+        meta_graph = loader.get_meta_graph_def_from_tags(tags)
+        kind, keys = _kind_and_keys(meta_graph, path, (threads, calls, tuple(tags), gpu_memory_fraction))
+        spare = _spares.enter(kind) if kind is not None else None
+        host = _taken_over(spare, meta_graph, keys, path, model)
+        if host is None:
+            config = tf.compat.v1.ConfigProto(
+                intra_op_parallelism_threads=threads,
+                inter_op_parallelism_threads=calls or max(threads, 2),
+                use_per_session_threads=True,
+                allow_soft_placement=True,
+            )
+            config.gpu_options.allow_growth = not gpu_memory_fraction
+            config.gpu_options.per_process_gpu_memory_fraction = gpu_memory_fraction
+            host = Host(config, loader, tags, tuple(keys), model)
+        return SavedModel(host, kind, sum(file.stat().st_size for file in (path / "variables").glob("*")))
+    except BaseException as error:
+        for surplus in _spares.leave(kind, None) if kind is not None else ():
+            surplus.close()
+        if isinstance(error, OSError | RuntimeError | ValueError | KeyError | TypeError | tf.errors.OpError):
+            raise FailedPrecondition(f"cannot load this SavedModel: {_reason(error, path)}") from error
+        raise
+
+
+def _kind_and_keys(
+    meta_graph: meta_graph_pb2.MetaGraphDef, path: Path, options: object
+) -> tuple[str | None, Mapping[str, str]]:
+    """What is the same for all versions that one session can serve in turn, and how this one's weights go into it."""
+    kind = kind_of(meta_graph, path, options)
+    if kind is None:
+        return None, {}
+    try:
+        return kind, checkpoint_keys(meta_graph)
+    except (Unreadable, KeyError, IndexError, ValueError):
+        return None, {}
+
+
+def _taken_over(
+    spare: Host | None, meta_graph: meta_graph_pb2.MetaGraphDef, keys: Mapping[str, str], version: Path, model: str
+) -> Host | None:
+    """The spare with this version's weights; None where they do not go in: a session of its own will tell why."""
+    if spare is None:
+        return None
+    try:
+        spare.take(meta_graph, keys, version, model)
+    except (OSError, RuntimeError, ValueError, KeyError, tf.errors.OpError) as reason:
+        _log.info("%s is not loaded into an earlier version's session: %s", model, reason)
+        spare.close()
+        return None
+    return spare
 
 
 def _trim() -> None:

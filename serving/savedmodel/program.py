@@ -20,6 +20,7 @@ _REFUSED_OP = re.compile(r"No registered '(\w+)' OpKernel for XLA")
 _NODE_LINE = re.compile(r"^Node: .*\n", re.MULTILINE)
 _MOST_REFUSALS = 8
 _TIMED_RUNS = 3
+_MOST_INHERITED_SHAPES = 256
 
 Arrays = Mapping[str, np.ndarray]
 Shapes = tuple[tuple[int, ...], ...]
@@ -45,7 +46,7 @@ class Program:
     ) -> None:
         self.signature = signature
         self.defaults = defaults
-        self.called = f"{model}, signature {signature.name}".removeprefix(", ")
+        self.belong_to(model)
         self._session = session
         sources = {tensor.ref(): name for name, tensor in feeds.items()}
         self._names = tuple(signature.inputs)
@@ -85,6 +86,15 @@ class Program:
         outputs.update((name, inputs[source]) for name, source in self._passed.items())
         return outputs
 
+    def belong_to(self, model: str) -> None:
+        """Lets the log call the model so from now on."""
+        self.called = f"{model}, signature {self.signature.name}".removeprefix(", ")
+
+    @property
+    def has_seen_much(self) -> bool:
+        """Whether so many shapes were compiled that no further model should inherit them."""
+        return len(self._settled) > _MOST_INHERITED_SHAPES
+
     def is_ready(self, inputs: Arrays) -> bool:
         """Whether these shapes run compiled, or never will."""
         return (
@@ -114,6 +124,8 @@ class Program:
         that do not gain by it.
         """
         arguments = [sample[name] for name in self._names]
+        if tuple(array.shape for array in arguments) in self._settled:
+            return tuple(array.shape for array in arguments) in self._ready
         while self._compilable:
             try:
                 if self._compiled is None:

@@ -34,9 +34,7 @@ def read_signatures(
     """Makes a program of each signature whose tensors have a form in the protocols; no other is an error here."""
     programs: dict[str, Program] = {}
     refusals: dict[str, str] = {}
-    definitions: dict[str, bytes] = {}
     for name, definition in sorted(meta_graph.signature_def.items()):
-        definitions[name] = definition.SerializeToString()
         problem = next(_problems(name, definition), None)
         if problem is not None:
             refusals[name] = f"signature '{name}' cannot be served: {problem}"
@@ -45,7 +43,13 @@ def read_signatures(
             programs[name] = _program(session, name, definition, model)
         except (KeyError, ValueError, TypeError, tf.errors.OpError) as error:
             refusals[name] = f"signature '{name}' cannot be served: {str(error)[:200]}"
-    return Signatures(MappingProxyType(programs), MappingProxyType(refusals), MappingProxyType(definitions))
+    return Signatures(MappingProxyType(programs), MappingProxyType(refusals), read_definitions(meta_graph))
+
+
+def read_definitions(meta_graph: meta_graph_pb2.MetaGraphDef) -> Mapping[str, bytes]:
+    """Every SignatureDef, serialised."""
+    definitions = sorted(meta_graph.signature_def.items())
+    return MappingProxyType({name: definition.SerializeToString() for name, definition in definitions})
 
 
 def _problems(name: str, definition: meta_graph_pb2.SignatureDef) -> Iterator[str]:
