@@ -6,6 +6,7 @@ whichever worker that is. So no caller who has seen the new version meets the ol
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -15,8 +16,10 @@ from serving.errors import ServingError
 from serving.peers.peers import Answer, Peers
 
 _log = logging.getLogger(__name__)
-# From naming the instant until it comes: the others must have heard of it.
-_AHEAD_SECONDS = 0.1
+# From naming the instant until it comes the others must have heard of it; busy workers hear late.
+_LEAST_AHEAD_SECONDS = 0.1
+_MOST_AHEAD_SECONDS = 2.0
+_AHEAD_TRIPS = 5
 _POLL_SECONDS = 0.02
 _ANSWER_SECONDS = 2.0
 # How long a worker waits for others that are still loading, or are not even aware that there is something to load.
@@ -37,6 +40,7 @@ class Agreement:
         self._peers: Peers | None = None
         self._prepared: set[tuple[str, int]] = set()
         self._instants: dict[tuple[str, int], float] = {}
+        self._named = asyncio.Event()  # replaced when it is set
 
     def join(self, peers: Peers) -> None:
         """From now on there are others to agree with."""
@@ -61,9 +65,13 @@ class Agreement:
             while time.monotonic() < limit:
                 if which in self._instants:
                     return self._instants[which]
+                asked = time.monotonic()
                 if await self._leads(model, version):
-                    return await self._name(model, version)
-                await asyncio.sleep(_POLL_SECONDS)
+                    return await self._name(model, version, time.monotonic() - asked)
+                if which in self._instants:
+                    continue  # it came meanwhile
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._named.wait(), _POLL_SECONDS)
             _log.warning("version %d of %s serves in this worker first: others are still loading", version, model)
             return time.monotonic()
         finally:
@@ -79,11 +87,12 @@ class Agreement:
             for number, point in points.items()
         )
 
-    async def _name(self, model: str, version: int) -> float:
+    async def _name(self, model: str, version: int, trip: float) -> float:
+        """Tells the others an instant, as far ahead as suits the seconds that the last question to them took."""
         assert self._peers is not None
         if not self._peers.pids():
             return time.monotonic()
-        at = time.monotonic() + _AHEAD_SECONDS
+        at = time.monotonic() + min(max(_LEAST_AHEAD_SECONDS, _AHEAD_TRIPS * trip), _MOST_AHEAD_SECONDS)
         await self._ask("switch", model=model, version=version, at=at)
         return at
 
@@ -105,3 +114,5 @@ class Agreement:
         which = (arguments["model"], arguments["version"])
         if which in self._prepared:
             self._instants[which] = arguments["at"]
+            self._named.set()
+            self._named = asyncio.Event()

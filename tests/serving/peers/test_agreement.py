@@ -14,9 +14,18 @@ class Worker:
 
     def __init__(self, directory, number, patience):
         self.busy = set()
+        self.lateness = 0.0
         self.agreement = Agreement(lambda model, version: (model, version) in self.busy, patience=patience)
-        self.peers = Peers(directory, self.agreement.answers, number=number)
+        answers = {question: self._late(answer) for question, answer in self.agreement.answers.items()}
+        self.peers = Peers(directory, answers, number=number)
         self.agreement.join(self.peers)
+
+    def _late(self, answer):
+        async def late(arguments):
+            await asyncio.sleep(self.lateness)
+            return await answer(arguments)
+
+        return late
 
     async def loaded(self, version, after=0.0):
         await asyncio.sleep(after)
@@ -42,6 +51,20 @@ async def test_all_name_one_instant_that_is_still_to_come(workers):
     )
     assert len(set(instants)) == 1
     assert 0 < instants[0] - time.monotonic() < 0.2
+
+
+async def test_busy_workers_hear_of_the_instant_before_it_comes(workers):
+    for worker in workers:
+        worker.lateness = 0.15
+    heard = []
+
+    async def loaded(worker):
+        instant = await worker.loaded(2)
+        heard.append(instant - time.monotonic())
+
+    await asyncio.gather(*map(loaded, workers))
+    assert min(heard) > 0.1
+    assert max(heard) < 2.0
 
 
 async def test_the_slowest_leads_as_well_as_the_fastest(workers):
