@@ -12,6 +12,10 @@ KEY := $(shell cat pyproject.toml clients/python/pyproject.toml constraints.txt 
 SERVING := .venv/.serving-$(KEY)
 TRAINING := .venv/.training-$(KEY)
 ALL := .venv/.all-$(KEY)
+BENCH := .venv/.bench-$(KEY)
+
+# Triton's server and the numpy that its Python backend was built for: apart, for the rest needs numpy 2.
+TRITON := nvidia-pytriton==0.7.0 numpy==1.26.4
 
 # A .venv that uv made may have no pip.
 PIP = { $(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip >/dev/null; } && $(PY) -m pip
@@ -48,7 +52,7 @@ bento: $(SERVING)  ## Build a Bento: code, models and pinned requirements
 loadtest: $(ALL)  ## 30 seconds of load on a server that it starts
 	$(PY) -m loadtests $(ARGS)
 
-bench: $(ALL)  ## Latency and throughput of a server that it starts
+bench: $(BENCH)  ## Throughput and latency beside other servers: ARGS="--studies single batch"
 	$(PY) -m benchmarks $(ARGS)
 
 constraints: $(ALL)  ## Pin every dependency anew
@@ -80,3 +84,10 @@ $(ALL): | $(PY)
 	@echo "Installing everything (once)"
 	@$(INSTALL) --editable '.[serving,training,loadtests,remote,dev]' --editable clients/python
 	@touch $@ $(SERVING) $(TRAINING)
+
+$(BENCH): | $(ALL)
+	@echo "Installing the servers to compare with (once)"
+	@$(INSTALL) --editable '.[benchmarks]'
+	@$(if $(UV),$(UV) pip install --quiet --python $(PY),$(PIP) install --quiet --disable-pip-version-check) \
+		--no-deps --target .venv/triton $(TRITON) || echo "Triton cannot be installed here; it is left out"
+	@touch $@

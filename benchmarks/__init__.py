@@ -1,1 +1,1 @@
-"""How fast the server answers, beside the compiled model alone in one process."""
+"""How fast the server answers, beside the compiled model alone and beside other servers with the same model."""
