@@ -1,0 +1,182 @@
+"""What a request costs in Python: calls of functions, counted, for seconds differ from machine to machine.
+
+A request goes in-process from a front end's first line to its last, through the real engine, batcher and metrics; only
+the wire is left out. The bounds are a little above what it takes today: lower them when it takes less, and know why
+before raising one.
+"""
+
+import asyncio
+import itertools
+import json
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pytest_asyncio
+import tensorflow as tf
+from prometheus_client import CollectorRegistry
+from tensorflow_serving.apis import predict_pb2
+from tritonclient.grpc import service_pb2
+
+from serving.control import Control
+from serving.engine import Engine
+from serving.grpc import oip, tfserving
+from serving.grpc.calls import service_handler
+from serving.metrics import Metrics
+from serving.repository import Repository
+from serving.rest.app import build_app
+from serving.rest.entrance import Entrance
+from serving.servables.servable import LoadOptions, load_servable
+
+from .savedmodels import Affine, save
+
+REQUESTS = 50
+PACKAGE = str(Path(__file__).parents[2] / "serving")
+# Calls of one request: of functions in serving/ or by them, other packages' own calls not counted.
+BOUNDS = {"Predict": 365, "ModelInfer": 352, ":predict": 460, "/infer": 425}
+
+X = np.array([[1, 1, 1]], np.float32)
+
+
+class Calls:
+    """Counts, in every thread, calls of this package's functions and what they call themselves."""
+
+    def __init__(self) -> None:
+        self._counter = itertools.count()
+        self.counting = False
+
+    def __call__(self, frame, event, _) -> None:
+        if not self.counting:
+            return
+        if event == "call":
+            caller = frame.f_back
+            if _ours(frame) or (caller is not None and _ours(caller)):
+                next(self._counter)
+        elif event == "c_call" and _ours(frame):
+            next(self._counter)
+
+    def so_far(self) -> int:
+        """Reading it counts as one itself."""
+        return next(self._counter)
+
+
+def _ours(frame) -> bool:
+    return frame.f_code.co_filename.startswith(PACKAGE)
+
+
+@pytest_asyncio.fixture
+async def asked(tmp_path):
+    """The calls that are counted, and for each way to ask a coroutine function that asks once."""
+    save(Affine(10.0), tmp_path / "affine" / "7", sizes=(1, 4))
+    metrics, calls = Metrics(CollectorRegistry()), Calls()
+    previous = sys.getprofile()
+    threading.setprofile(calls)  # the batcher's thread is yet to start
+
+    def load(name, version, path):
+        observe = lambda report: metrics.ran(name, report)  # noqa: E731
+        return load_servable(name, version, path, LoadOptions(threads=1, compile=False), observe)
+
+    repository = Repository(tmp_path, load, poll_seconds=0)
+    engine = Engine(
+        repository,
+        answered=metrics.answered,
+        refused=metrics.refused,
+        served=metrics.served,
+        computed=metrics.computed,
+    )
+    await repository.start()
+    control = Control(repository)
+    predict = tfserving.PredictionService(engine, max_message_bytes=2**20).methods
+    infer = oip.InferenceService(engine, control, ready=lambda: True, allow_model_control=False).methods
+    rest = Entrance(build_app(engine, control))
+    ways = {
+        "Predict": _grpc(tfserving.SERVICE, predict, "Predict", _predict_request()),
+        "ModelInfer": _grpc(oip.SERVICE, infer, "ModelInfer", _infer_request()),
+        ":predict": _rest(rest, "/v1/models/affine:predict", {"instances": [{"x": X[0].tolist()}]}),
+        "/infer": _rest(
+            rest,
+            "/v2/models/affine/infer",
+            {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 3], "data": X.ravel().tolist()}]},
+        ),
+    }
+    yield calls, ways
+    threading.setprofile(previous)
+    await repository.stop(5)
+
+
+def _predict_request():
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "affine"
+    request.inputs["x"].CopyFrom(tf.make_tensor_proto(X))
+    return request.SerializeToString()
+
+
+def _infer_request():
+    request = service_pb2.ModelInferRequest(model_name="affine", raw_input_contents=[X.tobytes()])
+    request.inputs.add(name="x", datatype="FP32", shape=X.shape)
+    return request.SerializeToString()
+
+
+def _grpc(service, methods, name, payload):
+    class Context:
+        def time_remaining(self):
+            return 10.0
+
+    class Details:
+        method = f"/{service}/{name}"
+        invocation_metadata = ()
+
+    handler = service_handler(service, methods).service(Details)
+
+    async def ask():
+        return await handler.unary_unary(payload, Context())
+
+    return ask
+
+
+def _rest(app, path, body):
+    content = json.dumps(body).encode()
+
+    async def ask():
+        messages = [{"type": "http.request", "body": content, "more_body": False}]
+        sent = []
+
+        async def receive():
+            if messages:
+                return messages.pop()
+            return await asyncio.get_running_loop().create_future()
+
+        async def send(message):
+            sent.append(message)
+
+        headers = [(b"content-length", str(len(content)).encode()), (b"content-type", b"application/json")]
+        scope = {"type": "http", "method": "POST", "path": path, "root_path": "", "query_string": b""}
+        await app({**scope, "headers": headers}, receive, send)
+        assert sent[0]["status"] == 200, sent
+        return sent[1]["body"]
+
+    return ask
+
+
+@pytest.mark.parametrize("way", BOUNDS)
+async def test_a_request_takes_no_more_calls_than_it_did(asked, way):
+    calls, ways = asked
+    ask = ways[way]
+    for _ in range(3):  # what is made once is made here
+        answer = await ask()
+        assert b"16.0" in answer or np.float32(16).tobytes() in answer
+    previous = sys.getprofile()
+    sys.setprofile(calls)
+    calls.counting = True
+    try:
+        began = calls.so_far()
+        for _ in range(REQUESTS):
+            await ask()
+        counted = (calls.so_far() - began) / REQUESTS
+    finally:
+        calls.counting = False
+        sys.setprofile(previous)
+    assert counted <= BOUNDS[way], f"{way}: {counted:.0f} calls a request"
+    assert counted > BOUNDS[way] * 0.8, f"{way}: {counted:.0f} calls a request, so lower the bound"
