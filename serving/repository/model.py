@@ -10,15 +10,17 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from serving.errors import Code, DeadlineExceeded, ServingError
+from serving.errors import DeadlineExceeded, ServingError
+from serving.repository.arrivals import Arrivals
 from serving.repository.loading import Loading, may_pass, told
 from serving.repository.model_config import ModelConfig
-from serving.repository.status import State, VersionStatus
+from serving.repository.source import Source
+from serving.repository.status import State, Statuses, VersionStatus
 from serving.repository.storage import Fingerprint, Store
 from serving.servables.compiler import Compiler
 from serving.threads import in_thread, short_turns
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
     from serving.servables.servable import Servable  # needs TensorFlow, and this module must import without
 
 _log = logging.getLogger(__name__)
-_EARLY_SECONDS = 0.001  # event loops wake sleepers so much too soon
-_MOST_ENDED = 100  # versions long gone whose end is still told
 
 
 @dataclass(eq=False, slots=True)
@@ -55,20 +55,16 @@ class Model:
 
     def __init__(self, config: ModelConfig, store: Store, loading: Loading) -> None:
         self.config = config
-        self._store = store
+        self._source = Source(store)
         self._loading = loading
         self._current: Servable | None = None
-        self._arriving: list[tuple[float, Callable[[], None]]] = []
-        self.problem: Exception | None = None
-        self._statuses: dict[int, VersionStatus] = {}
-        self._listing: Mapping[int, Fingerprint] | None = None
-        self._still: set[int] = set()
+        self._arrivals = Arrivals()
+        self._statuses = Statuses()
         self._failed: dict[int, Fingerprint] = {}
         self._loaded: dict[int, _Loaded] = {}
         self._loads: dict[int, _Load] = {}
         self._retiring: set[asyncio.Task[None]] = set()
         self._looking: asyncio.Task[None] | None = None
-        self._fetching = asyncio.Lock()
         self._changed = asyncio.Event()
         self._compiler = Compiler()
         self._withdrawn = False
@@ -84,9 +80,14 @@ class Model:
         return self._withdrawn
 
     @property
+    def problem(self) -> Exception | None:
+        """Why its versions could not be listed the last time."""
+        return self._source.problem
+
+    @property
     def current(self) -> Servable | None:
         """The newest version that is available."""
-        self._let_in()
+        self._arrivals.let_in()
         return self._current
 
     def servables(self) -> Iterable[Servable]:
@@ -96,18 +97,17 @@ class Model:
     def version(self, version: int) -> Servable | None:
         """One version, if it is available."""
         if version not in self._loaded:  # else it may have been looked up just before the instant, and answers still
-            self._let_in()
+            self._arrivals.let_in()
         loaded = self._loaded.get(version)
         return loaded.servable if loaded is not None else None
 
     def statuses(self) -> Sequence[VersionStatus]:
         """Every version that was tried, newest first."""
-        return [self._statuses[version] for version in sorted(self._statuses, reverse=True)]
+        return self._statuses.all()
 
     def failure(self, version: int | None = None) -> VersionStatus | None:
         """Why this version, or else the newest that failed, does not serve."""
-        failures = (status for status in self.statuses() if status.code is not Code.OK)
-        return next((status for status in failures if version is None or status.version == version), None)
+        return self._statuses.failure(version)
 
     def awaits(self, version: int) -> bool:
         """Whether this version is on its way, or may be: it was not seen here yet, or not at rest."""
@@ -115,10 +115,10 @@ class Model:
             return False
         if version in self._loads:
             return True
-        found = self._listing or {}
+        found = self._source.found or {}
         if version not in found:
             return all(version > other for other in self._loaded)
-        return version not in self._still or version in self._aspired()
+        return version not in self._source.still or version in self._aspired()
 
     # What should serve
 
@@ -127,9 +127,7 @@ class Model:
         self.config = config
         self._withdrawn = False
         if store is not None:
-            self._store, self._fetching = store, asyncio.Lock()
-            self._listing, self.problem = None, None
-            self._still.clear()
+            self._source = Source(store)
             self._failed.clear()
             self._first_round = True
         self._reconcile()
@@ -139,7 +137,7 @@ class Model:
         self._withdrawn = False
         self._failed.clear()
         await asyncio.wait({self.look(trust=True)})
-        found = self._listing or {}
+        found = self._source.found or {}
         self._changed_files = {v for v in found if v in self._loaded and self._loaded[v].fingerprint != found[v]}
         self._reconcile()
 
@@ -150,7 +148,7 @@ class Model:
 
     def gone(self) -> None:
         """Its directory is no more."""
-        self._listing = {}
+        self._source.found = {}
         self._reconcile()
 
     def look(self, *, trust: bool = False) -> asyncio.Task[None]:
@@ -190,32 +188,20 @@ class Model:
             await asyncio.wait(self._retiring, timeout=grace + 1)
 
     async def _look(self, *, trust: bool) -> None:
-        store = self._store
-        try:
-            found = await in_thread(store.versions, name=f"look-{self.config.name}")
-        except Exception as error:
-            if store is self._store:
-                if str(error) != str(self.problem):
-                    _log.warning("the versions of %s cannot be listed: %s", self.config.name, error)
-                self.problem = error
-                self._notify()
-            return
-        if store is not self._store or self._stopped:
-            return
-        seen = self._listing or {}
-        self._still = {v for v, fingerprint in found.items() if trust or seen.get(v) == fingerprint}
-        self._listing, self.problem = found, None
-        self._reconcile()
+        source = self._source
+        await source.look(self.config.name, trust=trust)
+        if source is self._source and not self._stopped:
+            self._reconcile()
 
     def _aspired(self) -> Sequence[int]:
         """The versions that should serve, newest first, as far as they are whole and have not failed."""
-        if self._withdrawn or self._listing is None:
+        if self._withdrawn or self._source.found is None:
             return ()
-        found = self._listing
-        whole = {v for v in found if v in self._still and self._failed.get(v) != found[v]}
+        found = self._source.found
+        whole = {v for v in found if v in self._source.still and self._failed.get(v) != found[v]}
         whole |= {v for v in found if v in self._loaded or v in self._loads}
         if not self._loading.policy.servables_vanish:
-            whole |= {v for v, loaded in self._loaded.items() if loaded.store is self._store}
+            whole |= {v for v, loaded in self._loaded.items() if loaded.store is self._source.store}
         policy = self.config.policy
         # While one is being tried again, the next best serves.
         tried = {v for v, load in self._loads.items() if load.failures}
@@ -223,15 +209,15 @@ class Model:
 
     def _is_outdated(self, version: int) -> bool:
         """Whether what serves under this number should be replaced by what lies there now."""
-        found = self._listing or {}
-        if version not in self._still or self._failed.get(version) == found[version]:
+        found = self._source.found or {}
+        if version not in self._source.still or self._failed.get(version) == found[version]:
             return False
-        return self._loaded[version].store is not self._store or version in self._changed_files
+        return self._loaded[version].store is not self._source.store or version in self._changed_files
 
     def _is_unsettled(self) -> bool:
         if self._withdrawn or self._stopped:
             return False
-        if self._listing is None:
+        if self._source.found is None:
             return self.problem is None
         return any(
             (self._loads[v].failures == 0 if v in self._loads else v not in self._loaded or self._is_outdated(v))
@@ -240,7 +226,7 @@ class Model:
 
     def _reconcile(self) -> None:
         """Begins what is missing and ends what is too much; called whenever anything has changed."""
-        if not self._stopped and (self._listing is not None or self._withdrawn):
+        if not self._stopped and (self._source.found is not None or self._withdrawn):
             aspired = self._aspired()
             self._begin(aspired)
             self._end(aspired)
@@ -276,7 +262,7 @@ class Model:
 
     async def _run(self, version: int, load: _Load) -> None:
         """Loads a version, with as many tries as it may have."""
-        self._set(VersionStatus(version, State.START))
+        self._statuses.set(VersionStatus(version, State.START))
         try:
             while not await self._try(version, load):
                 load.begun = False
@@ -284,11 +270,11 @@ class Model:
                 await asyncio.sleep(self._loading.policy.delay(load.failures))
         except asyncio.CancelledError:
             if version in self._loaded:
-                self._set(VersionStatus(version, State.AVAILABLE))
+                self._statuses.set(VersionStatus(version, State.AVAILABLE))
             elif not load.failures:
-                self._statuses.pop(version, None)  # overtaken before it began
+                self._statuses.forget(version)  # overtaken before it began
             else:
-                self._set(VersionStatus(version, State.END))
+                self._statuses.set(VersionStatus(version, State.END))
             raise
 
     def _ended(self, version: int, task: asyncio.Task[None]) -> None:
@@ -300,7 +286,7 @@ class Model:
     async def _try(self, version: int, load: _Load) -> bool:
         """One try; whether there is no more to do."""
         name, policy = self.config.name, self._loading.policy
-        store, fingerprint = self._store, (self._listing or {}).get(version, frozenset())
+        store, fingerprint = self._source.store, (self._source.found or {}).get(version, frozenset())
         began = time.monotonic()
         try:
             async with asyncio.timeout(policy.limit_seconds):
@@ -318,22 +304,12 @@ class Model:
                 "version %d of %s is not served%s: %s", version, name, " yet" if again else "", problem.message
             )
             state = State.LOADING if again else State.END
-            self._set(VersionStatus(version, state, problem.code, problem.message))
+            self._statuses.set(VersionStatus(version, state, problem.code, problem.message))
             if not again:
                 self._failed[version] = fingerprint
             return not again
-        arrival = partial(self._install, version, _Loaded(servable, store, fingerprint), began)
-        entry = (instant, arrival)
-        self._arriving.append(entry)
-        try:
-            while entry in self._arriving:
-                await asyncio.sleep(max(instant - time.monotonic(), _EARLY_SECONDS))
-                self._let_in()
-        except asyncio.CancelledError:
-            if entry in self._arriving:
-                self._arriving.remove(entry)
-                _close_unused(servable)
-            raise
+        install = partial(self._install, version, _Loaded(servable, store, fingerprint), began)
+        await self._arrivals.wait(instant, install, partial(_close_unused, servable))
         return True
 
     async def _load(self, version: int, load: _Load, store: Store) -> tuple[Servable, float]:
@@ -341,9 +317,9 @@ class Model:
         name, shared = self.config.name, self._loading
         async with shared.slots.one():
             load.begun = True
-            self._set(VersionStatus(version, State.LOADING))
+            self._statuses.set(VersionStatus(version, State.LOADING))
             _log.info("loading version %d of %s", version, name)
-            async with self._fetching:
+            async with self._source.fetching:
                 path = await in_thread(store.fetch, version, name=f"fetch-{name}-{version}")
             if shared.policy.unload_before_load and not self._withdrawn:
                 load.needs_room = True
@@ -368,13 +344,6 @@ class Model:
             await servable.close(0)
             raise
 
-    def _let_in(self) -> None:
-        """Makes available what is due; whoever asks looks at the clock, for a busy event loop would be late."""
-        now = time.monotonic() if self._arriving else 0.0
-        for entry in [entry for entry in self._arriving if entry[0] <= now]:
-            self._arriving.remove(entry)
-            entry[1]()
-
     def _install(self, version: int, loaded: _Loaded, began: float) -> None:
         seconds = time.monotonic() - began
         name = self.config.name
@@ -382,7 +351,7 @@ class Model:
         self._loaded[version] = loaded
         self._failed.pop(version, None)
         self._changed_files.discard(version)
-        self._set(VersionStatus(version, State.AVAILABLE))
+        self._statuses.set(VersionStatus(version, State.AVAILABLE))
         self._choose()
         _log.info("version %d of %s is available after %.1f s", version, name, seconds)
         self._loading.events.loaded(name, version, seconds)
@@ -392,7 +361,7 @@ class Model:
     def _retire(self, version: int, grace: float) -> None:
         loaded = self._loaded.pop(version)
         self._choose()
-        self._set(VersionStatus(version, State.UNLOADING))
+        self._statuses.set(VersionStatus(version, State.UNLOADING))
         self._leave(version, loaded, grace)
 
     def _leave(self, version: int, loaded: _Loaded, grace: float) -> None:
@@ -407,24 +376,18 @@ class Model:
                 await loaded.servable.close(grace)
         finally:
             if version not in self._loaded:
-                if self._statuses[version].state is State.UNLOADING:
-                    self._set(VersionStatus(version, State.END))
+                if self._statuses.state(version) is State.UNLOADING:
+                    self._statuses.set(VersionStatus(version, State.END))
                 self._loading.events.unloaded(name, version)
                 _log.info("version %d of %s is unloaded", version, name)
         if version not in self._loaded and version not in self._loads:
             with contextlib.suppress(OSError, ServingError):  # a copy that stays is in nobody's way
-                async with self._fetching:
+                async with self._source.fetching:
                     await in_thread(loaded.store.drop, version, name=f"drop-{name}-{version}")
         self._notify()
 
     def _choose(self) -> None:
         self._current = self._loaded[max(self._loaded)].servable if self._loaded else None
-
-    def _set(self, status: VersionStatus) -> None:
-        self._statuses[status.version] = status
-        ended = sorted(v for v, s in self._statuses.items() if s.state is State.END and s.code is Code.OK)
-        for version in ended[: max(0, len(ended) - _MOST_ENDED)]:
-            del self._statuses[version]
 
 
 def _close_unused(servable: Servable) -> None:
