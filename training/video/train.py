@@ -16,7 +16,8 @@ from training.options import conclude, fit_options
 from training.runlog import expect_same_run
 from training.starting import begin
 from training.video import data
-from training.video.architectures import ARCHITECTURES, COMPILED, DEFAULT, build
+from training.video.architectures import ARCHITECTURES, COMPILED, DEFAULT, FIXED, build
+from training.video.fixed import describe, split_after
 from training.video.model import VideoConfig
 
 FOLDER = "Folder <split>/<class>/*.mp4|webm|avi|gif. Default: generated camera motion."
@@ -133,27 +134,37 @@ def fit(
     half a minute at first; by default where it makes every step faster on a CPU.
     """
     vary: data.Vary = camera_motion.mirrored if videos.generated else variation or data.Variation()
+    compiled = arch in COMPILED if compiled is None else compiled
 
     def make() -> keras.Model:
         return build(arch, len(videos.classes), config)
 
-    def batches(split: str, vary: data.Vary | None) -> fitting.Batches:
-        clips = videos.splits[split]
-        collate = data.Collate(clips, vary)
-        return fitting.Batches(len(clips), options.batch_size, collate, seed=options.seed, shuffle=vary is not None)
-
     fitting.start(options)
-    fitted = make()
+    fitted = learning = make()
     begin(fitted, start_from, options.run)
+    collate: dict[str, fitting.Collate] = {
+        "train": data.Collate(videos.splits["train"], vary),
+        "valid": data.Collate(videos.splits["valid"]),
+    }
+    if arch in FIXED and not options.export_only:
+        fixed, learning = split_after(fitted, FIXED[arch])
+        for split, strayed in (("train", vary), ("valid", None)):
+            clips = videos.splits[split]
+            collate[split] = describe(fixed, clips, strayed, seed=options.seed, compiled=compiled)
+
+    def batches(split: str) -> fitting.Batches:
+        size, shuffle = len(videos.splits[split]), split == "train"
+        return fitting.Batches(size, options.batch_size, collate[split], seed=options.seed, shuffle=shuffle)
+
     report = fitting.fit(
-        fitted,
-        batches("train", vary),
-        batches("valid", None),
+        learning,
+        batches("train"),
+        batches("valid"),
         loss=classification(options.label_smoothing),
         metrics=["accuracy"],
         monitor="val_loss",
         mode="min" if keep == "best" else "last",
         options=options,
-        compiled=arch in COMPILED if compiled is None else compiled,
+        compiled=compiled,
     )
     return fitting.in_float32(fitted, make), report
