@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from training.forecaster import character, dates
+from training.forecaster import character, dates, own_past
 from training.forecaster.flagged import holiday_effects
 
 HORIZON = 7
@@ -68,6 +68,8 @@ class Window(keras.layers.Layer):
         traits, extrapolated = character.of(
             past[:, -CONTEXT:], seen[:, -CONTEXT:], ops.reshape(recent, (-1, CONTEXT)), values[:, -CONTEXT:], profile
         )
+        usually = ops.tile(profile, (1, MEMORY // 7))
+        own_guess, own_features = own_past.regress(past - usually * seen, plain, HORIZON)
         shape = ops.concatenate(
             [
                 profile * scale / spread,
@@ -88,6 +90,7 @@ class Window(keras.layers.Layer):
             same_seen,
             ops.arcsinh(lately),
             memory,
+            own_features,
             calendar(target_day) * known,
             known * ops.ones_like(position[:, :, :1]),
             ops.tile(shape[:, None], (1, HORIZON, 1)),
@@ -118,7 +121,7 @@ class Window(keras.layers.Layer):
             "weeks": ops.concatenate(weeks, axis=-1),
             "daily": ops.reshape(ops.concatenate(daily, axis=-1), (-1, CONTEXT, 5)),
             "days": ops.concatenate(days, axis=-1),
-            "shortcuts": ops.concatenate([candidates, lately, extrapolated], axis=-1),
+            "shortcuts": ops.concatenate([candidates, lately, extrapolated, own_guess[..., None]], axis=-1),
             "spread": _mean(ops.abs(recent), residuals["seen"])[:, None],
             "residual": recent,
             "residual_seen": residuals["seen"],
