@@ -15,6 +15,7 @@ import numpy as np
 
 from training import strategy
 from training.averaging import AverageInValidation
+from training.checks import expect_positive, expect_share
 from training.datasets import pipeline, prepared
 from training.datasets.measure import InputMeasuredError, measure
 from training.optimizers import optimizer
@@ -58,12 +59,8 @@ class FitOptions:
     fixed: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "learning_rate", "clip_norm", "patience"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive. Received: {getattr(self, name)}")
-        for name in ("warm_up", "momentum", "average", "label_smoothing"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 0 and below 1. Received: {getattr(self, name)}")
+        expect_positive(self, ("epochs", "batch_size", "learning_rate", "clip_norm", "patience"))
+        expect_share(self, ("warm_up", "momentum", "average", "label_smoothing"), below_all=True)
         if self.bptt < 0:
             raise ValueError(f"bptt must be a number of steps, or 0 for no truncation. Received: {self.bptt}")
         for name, names in (("optimizer", OptimizerName), ("strategy", StrategyName)):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from training.checks import expect_not_negative, expect_share
 from training.forecaster.features import MEMORY
 
 
@@ -34,12 +35,8 @@ class Augmentation:
     scaling: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("shortened", "gaps", "masked", "undated", "unflagged"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is a share of windows, from 0 to 1. Received: {getattr(self, name)}")
-        for name in ("jitter", "scaling"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must be 0 or more. Received: {getattr(self, name)}")
+        expect_share(self, ("shortened", "gaps", "masked", "undated", "unflagged"))
+        expect_not_negative(self, ("jitter", "scaling"))
 
     def __call__(self, example: Example, least: int, rng: np.random.Generator) -> Example:
         """A changed copy, of which `least` days of history are left."""
