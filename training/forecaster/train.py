@@ -79,7 +79,7 @@ def train(
     ] = architectures.DEFAULT,
     units: Annotated[int | None, typer.Option(help="Width of the layers; lstm has its own. Default: 96.")] = None,
     cell: Annotated[str | None, typer.Option(help="lstm or gru, of weekly and encoder_decoder. Default: lstm.")] = None,
-    dropout: Annotated[float, typer.Option(help="Between layers.")] = 0.15,
+    dropout: Annotated[float | None, typer.Option(help="Between layers. Default: 0.15.")] = None,
     recurrent_dropout: Annotated[float, typer.Option(help="On the state from step to step.")] = 0.0,
     jitter: Annotated[float, typer.Option(help="Noise on histories, in mean week-to-week changes.")] = 0.0,
     scaling: Annotated[float, typer.Option(help="Spread of the factor (its logarithm) on a window's swings.")] = 0.0,
@@ -92,13 +92,14 @@ def train(
     test_from = parse_split(split or [])
     places = public_holidays.parse(holidays or [])
     augmentation = Augmentation(jitter=jitter, scaling=scaling, gaps=gaps, masked=masked)
-    architectures.refuse_unused(arch, units=units, cell=cell, bptt=options.bptt, recurrent_dropout=recurrent_dropout)
+    shaping = {"units": units, "cell": cell, "bptt": options.bptt, "dropout": dropout}
+    architectures.refuse_unused(arch, **shaping, recurrent_dropout=recurrent_dropout)
     expect_fit(arch, options)
     config = model.ForecasterConfig(
         architecture=arch,
         units=96 if units is None else units,
         cell=cell or "lstm",
-        dropout=dropout,
+        dropout=0.15 if dropout is None else dropout,
         recurrent_dropout=recurrent_dropout,
         bptt=options.bptt,
     )
@@ -115,7 +116,7 @@ def train(
             "arch": arch,
             "units": config.units,
             "cell": config.cell,
-            "dropout": dropout,
+            "dropout": config.dropout,
             "recurrent_dropout": recurrent_dropout,
             "jitter": jitter,
             "scaling": scaling,

@@ -61,9 +61,16 @@ def test_the_card_says_how_long_a_history_may_be(command: dict[str, Any]) -> Non
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"arch": "lstm", "units": 8, "bptt": 7}, "only recurrent_dropout for lstm. Received: units=8, bptt=7"),
-        ({"arch": "conv_gru", "cell": "foo"}, r"units, bptt, recurrent_dropout for conv_gru. Received: cell=foo"),
+        (
+            {"arch": "lstm", "units": 8, "bptt": 7},
+            "dropout, recurrent_dropout for lstm. Received: units=8, bptt=7",
+        ),
+        (
+            {"arch": "conv_gru", "cell": "foo"},
+            r"bptt, dropout, recurrent_dropout for conv_gru. Received: cell=foo",
+        ),
         ({"arch": "seasonal_naive", "cell": "gru"}, r"only none for seasonal_naive. Received: cell=gru"),
+        ({"arch": "seasonal_naive", "dropout": 0.3}, r"only none for seasonal_naive. Received: dropout=0.3"),
         ({"arch": "transformer"}, "Expected an architecture among"),
         ({"arch": "seasonal_naive", "measure_input": 5}, r"not trained. Received: --measure-input$"),
         ({"arch": "seasonal_naive", "export": False}, r"not trained. Received: --no-export$"),

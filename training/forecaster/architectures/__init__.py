@@ -12,10 +12,10 @@ ARCHITECTURES = ("weekly", "lstm", "encoder_decoder", "conv_gru", "seasonal_naiv
 DEFAULT = "weekly"
 UNTRAINED = ("seasonal_naive",)
 _SHAPED_BY = {
-    "weekly": ("units", "cell", "bptt", "recurrent_dropout"),
-    "lstm": ("recurrent_dropout",),
-    "encoder_decoder": ("units", "cell", "bptt", "recurrent_dropout"),
-    "conv_gru": ("units", "bptt", "recurrent_dropout"),
+    "weekly": ("units", "cell", "bptt", "dropout", "recurrent_dropout"),
+    "lstm": ("dropout", "recurrent_dropout"),
+    "encoder_decoder": ("units", "cell", "bptt", "dropout", "recurrent_dropout"),
+    "conv_gru": ("units", "bptt", "dropout", "recurrent_dropout"),
     "seasonal_naive": (),
 }
 
