@@ -64,13 +64,23 @@ def search(
 
 def _space(space: Space, vary: list[str], rest: list[str]) -> Space:
     said = {word.partition("=")[0] for word in rest}
-    options = parse(vary) if vary else {k: v for k, v in space.options.items() if f"--{k}" not in said}
+    usual = space.of(_architecture(rest)).options
+    options = parse(vary) if vary else {name: given for name, given in usual.items() if f"--{name}" not in said}
     fixed = sorted(name for name in options if f"--{name}" in said)
     if fixed or not options:
         raise ValueError(
             f"Expected options to vary that are not fixed after --. Received: {', '.join(fixed) or 'none'}"
         )
     return replace(space, options=options)
+
+
+def _architecture(rest: Sequence[str]) -> str | None:
+    """The one that is fixed for all trials, as `--arch NAME` or `--arch=NAME`."""
+    for at, word in enumerate(rest):
+        option, equals, name = word.partition("=")
+        if option == "--arch":
+            return name if equals else "".join(rest[at + 1 : at + 2])
+    return None
 
 
 def link_shared(place: Path, folder: Path, names: Sequence[str]) -> None:

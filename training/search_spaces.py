@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import optuna
@@ -58,12 +58,19 @@ class Space:
     """The options of a family's command that are varied, and the column of the log that is to be low or high.
 
     shared: folders in a run's that do not depend on these options, and that all trials have in common.
+    unused: those of the options that an architecture has no use for, by its name.
     """
 
     monitor: str
     mode: Literal["min", "max"]
     options: Mapping[str, Range | Choice]
     shared: Sequence[str] = ()
+    unused: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def of(self, architecture: str | None) -> "Space":
+        """The space without what that architecture, None for the default one, has no use for."""
+        unused = self.unused.get(architecture or "", ())
+        return replace(self, options={name: given for name, given in self.options.items() if name not in unused})
 
 
 SPACES = {
@@ -77,6 +84,7 @@ SPACES = {
             "units": Choice((64, 96, 128)),
             "average": Choice((0.0, 0.99, 0.998)),
         },
+        unused={"lstm": ["units"]},
     ),
     "sketchrnn": Space(
         monitor="val_accuracy",

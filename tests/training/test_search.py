@@ -196,6 +196,12 @@ def test_options_fixed_for_all_trials_are_not_varied() -> None:
             _space(SPACES["video"], ["learning-rate=1e-4..1e-2"], fixed)
 
 
+@pytest.mark.parametrize("fixed", [["--arch", "lstm"], ["--arch=lstm"]])
+def test_what_an_architecture_has_no_use_for_is_not_varied(fixed: list[str]) -> None:
+    whole = _space(SPACES["forecaster"], [], [])
+    assert whole.options.keys() - _space(SPACES["forecaster"], [], fixed).options.keys() == {"units"}
+
+
 @pytest.mark.parametrize("family", SPACES)
 def test_what_a_family_varies_are_options_of_its_command(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
