@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from training import report
-from training.forecaster import plots, robustness, rolling
+from training.forecaster import holiday_weeks, plots, robustness, rolling
 from training.forecaster.baselines import FITTED, MEAN
 from training.forecaster.outlook import LEVELS
 
@@ -34,6 +34,8 @@ def section(
         for row in rows
     ]
     parts = [_ORIGINS, _origins(groups), _MASE, _scaled(groups, rows, errors), _MAE, _plain(groups, rows, errors)]
+    if lines := holiday_weeks.lines(groups, [row.name for row in rows], errors):
+        parts += [_HOLIDAYS, report.markdown_table(lines)]
     parts += [_INSIDE, _coverage(groups, rows, errors), _LEVELS, _levels(groups, errors[0])]
     if forecaster is not None:
         parts += [_CHANGED, _changed(groups, forecaster)]
@@ -59,6 +61,7 @@ _MASE = (
     "(bootstrap over origins, a week at a time), and what the models cost:"
 )
 _MAE = "Mean absolute error in the units of the series:"
+_HOLIDAYS = "MASE from origins that have a public holiday in the week after them, and from all others (how many):"
 _INSIDE = "Share of days between the quantiles 0.1 and 0.9, which should hold 80%:"
 _LEVELS = "The first model, level by level: share of days below the quantile, and its scaled pinball loss:"
 _CHANGED = "The first model on series that were changed (MASE, beside that of the seasonal naive forecast):"

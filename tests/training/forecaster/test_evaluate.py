@@ -87,6 +87,19 @@ def test_a_row_says_how_the_first_model_stands_against_the_best() -> None:
     assert "-10.0% (-10.0 to -10.0)" in markdown
 
 
+def test_weeks_with_holidays_are_told_from_others() -> None:
+    one = _series()
+    one = replace(one, holidays=np.arange(220) == 200)
+    (part,) = rolling.groups([one], {"shop": 40})
+    actual = part.targets()[0]
+    near = np.array([end <= 200 < end + 7 for end in part.origins[0]])
+    off = np.where(near, 4.0, 1.0)[:, None, None] * part.units()[0]
+    rows = [comparison.Row("ours", {}, [[np.repeat(actual[..., None] + off, 10, axis=-1)]])]
+    markdown = comparison.section([part], rows).markdown
+    assert "| shop:sales: holidays (7) | shop:sales: others (27) |" in markdown
+    assert "| ours | 4.000 | 1.000 |" in markdown
+
+
 def test_units_and_shifts_are_measured_in_the_units_that_the_series_then_has() -> None:
     (part,) = rolling.groups([_series()], {"shop": 40}, {"shop": 8})
     as_it_is = robustness.errors(rolling.naive, part, robustness.unchanged)
