@@ -76,8 +76,9 @@ the test part.
 
 Seed {options.seed}; {len(report.history)} epochs, of which number {report.best_epoch + 1} was kept;
 validation loss {report.best["val_loss"]:.4f} (pinball and Huber, in units of the series' week-to-week change; the last
-{CONTEXT} days set the unit). Calibrated on the year before the test parts: the distances of the quantiles from the
-median were multiplied by {narrower:.2f} below it and {wider:.2f} above. Keras {keras.__version__}, float32.
+{CONTEXT} days set the unit). Calibrated on the median month of the year before the test parts: the distances of the
+quantiles from the median were multiplied by {narrower:.2f} below it and {wider:.2f} above.
+Keras {keras.__version__}, float32.
 
 ## Good for
 
