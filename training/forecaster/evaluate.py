@@ -15,6 +15,8 @@ from training.forecaster.train import parse_split
 
 _EVERY = "FILE=N: forecast from every Nth day of a file's test part only. Default: from every day."
 
+_SIZES = (1, 64)  # of batches; each further one would be compiled anew, which takes longer than it runs
+
 
 def evaluate(
     folder: Annotated[Path, typer.Option("--data", help="CSV file, folder of them, or prepared dataset.")],
@@ -82,12 +84,19 @@ def served(version: Path, *, undated: bool = False, signature: str = saving.SIGN
     wanted = set(function.structured_input_signature[1])
 
     def forecast(inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-        given = {name: tf.constant(array) for name, array in inputs.items() if name in wanted}
+        count = len(inputs["history"])
+        rows = next((size for size in _SIZES if size >= count), count)
+        given = {name: tf.constant(_filled_up(array, rows)) for name, array in inputs.items() if name in wanted}
         if undated:
             given["end_day"] = -tf.ones_like(given["end_day"])
-        return joined(function(**given))
+        return joined(function(**given))[:count]
 
     return forecast
+
+
+def _filled_up(array: np.ndarray, rows: int) -> np.ndarray:
+    """So many rows, the last one repeated."""
+    return np.concatenate([array, np.repeat(array[-1:], rows - len(array), axis=0)])
 
 
 def parse_every(given: Sequence[str]) -> dict[str, int]:
