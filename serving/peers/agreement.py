@@ -6,13 +6,11 @@ whichever worker that is. So no caller who has seen the new version meets the ol
 """
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from serving.errors import ServingError
 from serving.peers.peers import Answer, Peers
 
 _log = logging.getLogger(__name__)
@@ -38,9 +36,8 @@ class Agreement:
         self._concerned = concerned
         self._patience = patience
         self._peers: Peers | None = None
-        self._prepared: set[tuple[str, int]] = set()
-        self._instants: dict[tuple[str, int], float] = {}
-        self._named = asyncio.Event()  # replaced when it is set
+        self._prepared: dict[tuple[str, int], asyncio.Future[float]] = {}
+        self._telling: set[asyncio.Task[Mapping[int, Any]]] = set()
 
     def join(self, peers: Peers) -> None:
         """From now on there are others to agree with."""
@@ -59,24 +56,27 @@ class Agreement:
         if self._peers is None:
             return time.monotonic()
         which = (model, version)
-        self._prepared.add(which)
+        named: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self._prepared[which] = named
         try:
             limit = time.monotonic() + self._patience
             while time.monotonic() < limit:
-                if which in self._instants:
-                    return self._instants[which]
                 asked = time.monotonic()
-                if await self._leads(model, version):
-                    return await self._name(model, version, time.monotonic() - asked)
-                if which in self._instants:
-                    continue  # it came meanwhile
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._named.wait(), _POLL_SECONDS)
+                asking = asyncio.create_task(self._leads(model, version))
+                # Whoever is busy hears late, so it must not wait for an answer before it listens.
+                await asyncio.wait({named, asking}, return_when=asyncio.FIRST_COMPLETED)
+                if named.done():
+                    asking.cancel()
+                    return named.result()
+                if asking.result():
+                    return self._name(model, version, time.monotonic() - asked)
+                await asyncio.wait({named}, timeout=_POLL_SECONDS)
+                if named.done():
+                    return named.result()
             _log.warning("version %d of %s serves in this worker first: others are still loading", version, model)
             return time.monotonic()
         finally:
-            self._prepared.discard(which)
-            self._instants.pop(which, None)
+            del self._prepared[which]
 
     async def _leads(self, model: str, version: int) -> bool:
         """Whether nobody is still loading it, and nobody with a lower number has loaded it."""
@@ -87,22 +87,22 @@ class Agreement:
             for number, point in points.items()
         )
 
-    async def _name(self, model: str, version: int, trip: float) -> float:
+    def _name(self, model: str, version: int, trip: float) -> float:
         """Tells the others an instant, as far ahead as suits the seconds that the last question to them took."""
         assert self._peers is not None
         if not self._peers.pids():
             return time.monotonic()
         at = time.monotonic() + min(max(_LEAST_AHEAD_SECONDS, _AHEAD_TRIPS * trip), _MOST_AHEAD_SECONDS)
-        await self._ask("switch", model=model, version=version, at=at)
+        # Without waiting for what they say to it: this worker must not be late itself.
+        telling = asyncio.create_task(self._ask("switch", model=model, version=version, at=at))
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
         return at
 
     async def _ask(self, question: str, **arguments: Any) -> Mapping[int, Any]:
+        """The answers of those that answer: one that hangs must not keep the others from a new version."""
         assert self._peers is not None
-        try:
-            return await self._peers.ask(question, time.monotonic() + _ANSWER_SECONDS, **arguments)
-        except ServingError as error:  # one that hangs must not keep the others from a new version
-            _log.warning("agreeing on a new version without a worker: %s", error.message)
-            return {}
+        return await self._peers.ask(question, time.monotonic() + _ANSWER_SECONDS, lenient=True, **arguments)
 
     async def _point(self, arguments: Mapping[str, Any]) -> str:
         which = (arguments["model"], arguments["version"])
@@ -111,8 +111,6 @@ class Agreement:
         return _LOADING if self._concerned(*which) else _UNCONCERNED
 
     async def _switch(self, arguments: Mapping[str, Any]) -> None:
-        which = (arguments["model"], arguments["version"])
-        if which in self._prepared:
-            self._instants[which] = arguments["at"]
-            self._named.set()
-            self._named = asyncio.Event()
+        named = self._prepared.get((arguments["model"], arguments["version"]))
+        if named is not None and not named.done():
+            named.set_result(arguments["at"])

@@ -56,20 +56,31 @@ class Peers:
         found = (int(path.stem) for path in self._directory.glob("*.peer"))
         return sorted(pid for pid in found if pid != self.number)
 
-    async def ask(self, question: str, deadline: float, **arguments: Any) -> Mapping[int, Any]:
+    async def ask(
+        self, question: str, deadline: float, *, lenient: bool = False, **arguments: Any
+    ) -> Mapping[int, Any]:
         """The answers of all others that live, by process number.
 
         deadline: on the clock of the event loop (time.monotonic), in seconds.
-        Raises the first ServingError that one of them raised, or Unavailable where one is silent until `deadline`.
+        Raises the first ServingError that one of them raised, or Unavailable where one is silent until `deadline`;
+        `lenient` leaves these out.
         """
         pids = self.pids()
-        tasks = [asyncio.create_task(self._ask(pid, question, deadline, arguments)) for pid in pids]
+        ask = self._ask_leniently if lenient else self._ask
+        tasks = [asyncio.create_task(ask(pid, question, deadline, arguments)) for pid in pids]
         try:
             answers = await asyncio.gather(*tasks)
         finally:
             for task in tasks:
                 task.cancel()
         return {pid: answer for pid, answer in zip(pids, answers, strict=True) if answer is not _GONE}
+
+    async def _ask_leniently(self, pid: int, question: str, deadline: float, arguments: Mapping[str, Any]) -> Any:
+        try:
+            return await self._ask(pid, question, deadline, arguments)
+        except ServingError as error:
+            _log.warning("worker %d is left out of %r: %s", pid, question, error.message)
+            return _GONE
 
     async def _ask(self, pid: int, question: str, deadline: float, arguments: Mapping[str, Any]) -> Any:
         path = _address(self._directory, pid)

@@ -3,6 +3,7 @@
 import asyncio
 import time
 
+import pytest
 import pytest_asyncio
 
 from serving.peers import Peers
@@ -14,16 +15,17 @@ class Worker:
 
     def __init__(self, directory, number, patience):
         self.busy = set()
-        self.lateness = 0.0
+        self.lateness = dict.fromkeys(("point", "switch"), 0.0)  # seconds until this worker answers
         self.agreement = Agreement(lambda model, version: (model, version) in self.busy, patience=patience)
-        answers = {question: self._late(answer) for question, answer in self.agreement.answers.items()}
+        answers = {question: self._late(question, answer) for question, answer in self.agreement.answers.items()}
         self.peers = Peers(directory, answers, number=number)
         self.agreement.join(self.peers)
 
-    def _late(self, answer):
+    def _late(self, question, answer):
         async def late(arguments):
-            await asyncio.sleep(self.lateness)
-            return await answer(arguments)
+            answered = await answer(arguments)
+            await asyncio.sleep(self.lateness[question])
+            return answered
 
         return late
 
@@ -53,18 +55,27 @@ async def test_all_name_one_instant_that_is_still_to_come(workers):
     assert 0 < instants[0] - time.monotonic() < 0.2
 
 
-async def test_busy_workers_hear_of_the_instant_before_it_comes(workers):
-    for worker in workers:
-        worker.lateness = 0.15
-    heard = []
+@pytest.mark.parametrize("question", ["point", "switch"])
+@pytest.mark.parametrize("late", [[0], [1], [2], [0, 1, 2]])
+async def test_busy_workers_hear_of_the_instant_before_it_comes(workers, late, question):
+    for number in late:
+        workers[number].lateness[question] = 0.3
+    ahead = []
 
     async def loaded(worker):
         instant = await worker.loaded(2)
-        heard.append(instant - time.monotonic())
+        ahead.append(instant - time.monotonic())
+        return instant
 
-    await asyncio.gather(*map(loaded, workers))
-    assert min(heard) > 0.1
-    assert max(heard) < 2.0
+    assert len(set(await asyncio.gather(*map(loaded, workers)))) == 1
+    assert min(ahead) > 0
+
+
+async def test_one_that_is_silent_is_left_out_and_the_others_switch_together(workers):
+    workers[0].lateness["point"] = 3.0  # longer than anybody waits for an answer
+    instants = await asyncio.gather(*(worker.loaded(2) for worker in workers[1:]))
+    assert len(set(instants)) == 1
+    await asyncio.sleep(1.5)
 
 
 async def test_the_slowest_leads_as_well_as_the_fastest(workers):
