@@ -64,7 +64,8 @@ class Agreement:
                 asked = time.monotonic()
                 asking = asyncio.create_task(self._leads(model, version))
                 # Whoever is busy hears late, so it must not wait for an answer before it listens.
-                await asyncio.wait({named, asking}, return_when=asyncio.FIRST_COMPLETED)
+                either: set[asyncio.Future[Any]] = {named, asking}
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
                 if named.done():
                     asking.cancel()
                     return named.result()

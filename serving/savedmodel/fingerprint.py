@@ -6,8 +6,7 @@ which go by their names (Merkle, "A Digital Signature Based on a Conventional En
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 
 from tensorflow.core.framework import attr_value_pb2, function_pb2, node_def_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
@@ -17,6 +16,9 @@ from tensorflow.python.saved_model import constants
 _NAMED = frozenset({"Placeholder", "PlaceholderWithDefault", "VarHandleOp", "HashTable", "HashTableV2"})
 # A table that nobody else can find: its name is made up anew by each export.
 _RANDOM = frozenset({("HashTable", "shared_name"), ("HashTableV2", "shared_name"), ("VarHandleOp", "debug_name")})
+
+# With an underscore attributes are hints, and none of the op's own; but this one selects a kernel.
+_TELLING_HINT = "_kernel"
 
 _Hashes = Mapping[str, bytes]
 
@@ -30,39 +32,51 @@ def fingerprint(meta_graph: meta_graph_pb2.MetaGraphDef) -> bytes:
 
     Raises Cyclic where there is no beginning to hash from, KeyError where a node is missing.
     """
-    functions = _Functions({function.signature.name: function for function in meta_graph.graph_def.library.function})
-    parts = list(_parts(meta_graph))
-    roots = [part.tensor for part in parts if isinstance(part, _Tensor)]
-    nodes = functions.hashes(meta_graph.graph_def.node, {}, list(map(_source, roots)))
-    return _hash(_reference(part.tensor, nodes) if isinstance(part, _Tensor) else part for part in parts)
+    graph = meta_graph.graph_def
+    functions = _Functions({function.signature.name: function for function in graph.library.function})
+    # Fed when the graph is initialised: the path that they hold is that of the training machine.
+    assets = {
+        _node_of(asset.tensor_info.name): b"asset " + asset.filename.encode() for asset in meta_graph.asset_file_def
+    }
+    signatures = sorted(meta_graph.signature_def.items())
+    tensors = [
+        info for _, definition in signatures for info in (*definition.inputs.values(), *definition.outputs.values())
+    ]
+    initialising = [
+        (key, name)
+        for key in (constants.MAIN_OP_KEY, constants.LEGACY_INIT_OP_KEY)
+        if key in meta_graph.collection_def
+        for name in meta_graph.collection_def[key].node_list.value
+    ]
+    roots = [_node_of(name) for name in (*(info.name for info in tensors), *(name for _, name in initialising)) if name]
+    nodes = functions.hashes(graph.node, assets, roots)
+    return _hash(
+        [
+            str(graph.versions.producer).encode(),
+            _hash(_hash([key.encode(), _signature(definition, nodes)]) for key, definition in signatures),
+            _hash(_hash([key.encode(), _tensor(name, nodes)]) for key, name in initialising),
+            _hash(sorted(assets.values())),
+        ]
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class _Tensor:
-    """Stands for the hash of a tensor, or of an op."""
+def _signature(definition: meta_graph_pb2.SignatureDef, nodes: _Hashes) -> bytes:
+    def told(name: str, info: meta_graph_pb2.TensorInfo) -> bytes:
+        form = meta_graph_pb2.TensorInfo()
+        form.CopyFrom(info)
+        form.ClearField("name")
+        tensor = _tensor(info.name, nodes) if info.name else b""
+        return _hash([name.encode(), tensor, form.SerializeToString(deterministic=True)])
 
-    tensor: str
-
-
-def _parts(meta_graph: meta_graph_pb2.MetaGraphDef) -> Iterator[bytes | _Tensor]:
-    for key, signature in sorted(meta_graph.signature_def.items()):
-        yield from (key.encode(), signature.method_name.encode())
-        for tensors in (signature.inputs, signature.outputs):
-            for name, info in sorted(tensors.items()):
-                rest = type(info)()
-                rest.CopyFrom(info)
-                rest.ClearField("name")
-                yield from (name.encode(), rest.SerializeToString(deterministic=True))
-                if info.name:
-                    yield _Tensor(info.name)
-        for name, value in sorted(signature.defaults.items()):
-            yield from (name.encode(), value.SerializeToString(deterministic=True))
-    for key in (constants.MAIN_OP_KEY, constants.LEGACY_INIT_OP_KEY):
-        if key in meta_graph.collection_def:
-            yield key.encode()
-            yield from map(_Tensor, meta_graph.collection_def[key].node_list.value)
-    for asset in meta_graph.asset_file_def:
-        yield from (asset.filename.encode(), _Tensor(asset.tensor_info.name))
+    defaults = sorted(definition.defaults.items())
+    return _hash(
+        [
+            definition.method_name.encode(),
+            _hash(told(name, info) for name, info in sorted(definition.inputs.items())),
+            _hash(told(name, info) for name, info in sorted(definition.outputs.items())),
+            _hash(_hash([name.encode(), value.SerializeToString(deterministic=True)]) for name, value in defaults),
+        ]
+    )
 
 
 class _Functions:
@@ -82,8 +96,9 @@ class _Functions:
             function = self._functions[name]
             arguments = {arg.name: b"argument %d" % i for i, arg in enumerate(function.signature.input_arg)}
             nodes = self.hashes(function.node_def, arguments, [node.name for node in function.node_def])
-            results = [_reference(function.ret[arg.name], nodes) for arg in function.signature.output_arg]
-            self._known[name] = _hash([*sorted(nodes.values()), *results])
+            results = [_tensor(function.ret[arg.name], nodes) for arg in function.signature.output_arg]
+            awaited = sorted(_tensor(node, nodes) for node in function.control_ret.values())
+            self._known[name] = _hash([_hash(sorted(nodes.values())), _hash(results), _hash(awaited)])
         known = self._known[name]
         if known is None:
             raise Cyclic(name)
@@ -97,7 +112,7 @@ class _Functions:
         waiting = list(roots)
         while waiting:
             name = waiting[-1]
-            missing = [] if name in done else [s for s in map(_source, by_name[name].input) if s not in done]
+            missing = [] if name in done else [s for s in map(_node_of, by_name[name].input) if s not in done]
             if not missing:
                 waiting.pop()
                 if name not in done:
@@ -110,32 +125,40 @@ class _Functions:
         return done
 
     def _node(self, node: node_def_pb2.NodeDef, done: _Hashes) -> bytes:
-        parts = [self.hash(node.op) if node.op in self else node.op.encode(), node.device.encode()]
-        if node.op in _NAMED:
-            parts.append(node.name.encode())
-        for key, value in sorted(node.attr.items()):
-            # With an underscore they are hints, no attributes of the op.
-            if not key.startswith("_") and (node.op, key) not in _RANDOM:
-                parts += [key.encode(), self._attribute(value)]
-        references = [_reference(name, done) for name in node.input if not name.startswith("^")]
-        orders = sorted(_reference(name, done) for name in node.input if name.startswith("^"))
-        return _hash([*parts, *references, b"after", *orders])
+        attributes = {
+            key: value
+            for key, value in node.attr.items()
+            if (not key.startswith("_") or key == _TELLING_HINT) and (node.op, key) not in _RANDOM
+        }
+        return _hash(
+            [
+                self.hash(node.op) if node.op in self else node.op.encode(),
+                node.device.encode(),
+                node.name.encode() if node.op in _NAMED else b"",
+                self._attributes(attributes),
+                _hash(_tensor(name, done) for name in node.input if not name.startswith("^")),
+                _hash(sorted(_tensor(name, done) for name in node.input if name.startswith("^"))),
+            ]
+        )
 
     def _attribute(self, value: attr_value_pb2.AttrValue) -> bytes:
         called = [value.func] if value.HasField("func") else list(value.list.func)
         if not called:
             return bytes(value.SerializeToString(deterministic=True))
-        return _hash(self.hash(function.name) for function in called)
+        return _hash(_hash([self.hash(function.name), self._attributes(function.attr)]) for function in called)
+
+    def _attributes(self, attributes: Mapping[str, attr_value_pb2.AttrValue]) -> bytes:
+        return _hash(_hash([key.encode(), self._attribute(value)]) for key, value in sorted(attributes.items()))
 
 
-def _reference(tensor: str, nodes: _Hashes) -> bytes:
-    """A tensor as which output of what; a control input likewise."""
-    name, _, output = tensor.partition(":")
-    return nodes[name.removeprefix("^")] + (output or "0").encode()
+def _tensor(reference: str, nodes: _Hashes) -> bytes:
+    """Which output of which node; a control input likewise."""
+    _, _, output = reference.partition(":")
+    return _hash([nodes[_node_of(reference)], (output or "0").encode()])
 
 
-def _source(tensor: str) -> str:
-    return tensor.partition(":")[0].removeprefix("^")
+def _node_of(reference: str) -> str:
+    return reference.partition(":")[0].removeprefix("^")
 
 
 def _hash(parts: Iterable[bytes]) -> bytes:

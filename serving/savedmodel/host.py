@@ -55,8 +55,8 @@ class Host:
     def take(self, meta_graph: meta_graph_pb2.MetaGraphDef, keys: Mapping[str, str], version: Path, model: str) -> None:
         """Serves another version of the same graph from now on; to be called after `forget`.
 
-        keys: where the variables' values stand in its checkpoint. Raises OpError, KeyError, OSError or ValueError
-        where its files do not hold what its graph names.
+        keys: where the variables' values stand in its checkpoint. Raises ValueError or OpError where its files
+        do not hold what its graph names.
         """
         if self._weights is not None:
             self._weights.restore(keys, version)
@@ -68,7 +68,7 @@ class Host:
                 self._session.run(initialising, feed_dict=assets)
         self.signatures = replace(self.signatures, definitions=read_definitions(meta_graph))
         for program in self.signatures.programs.values():
-            program.belong_to(model)
+            program.renew(model)
 
     def close(self) -> None:
         """Gives everything back."""

@@ -31,7 +31,7 @@ class SavedModel:
 
     def __init__(self, host: Host, kind: str | None, weight_bytes: int) -> None:
         self.signatures = host.signatures
-        self._host = host
+        self._host: Host | None = host
         self._kind = kind
         self._weight_bytes = weight_bytes
 
@@ -42,12 +42,15 @@ class SavedModel:
 
     def close(self) -> None:
         """Gives the weights back, and all the rest unless another version of the same graph still serves."""
-        surplus = [self._host]
+        host, self._host = self._host, None
+        if host is None:
+            return  # it may belong to another version by now
+        surplus = [host]
         if self._kind is not None:
-            kept = self._host if _spares.wants(self._kind) and self._host.forget() else None
+            kept = host if _spares.wants(self._kind) and host.forget() else None
             surplus = ([] if kept else surplus) + _spares.leave(self._kind, kept)
-        for host in surplus:
-            host.close()
+        for unwanted in surplus:
+            unwanted.close()
         if surplus:
             gc.collect()  # the graph's Python objects are full of cycles
         if surplus or self._weight_bytes > _WORTH_TRIMMING:
@@ -78,6 +81,7 @@ def load(
     try:
         loader = loader_impl.SavedModelLoader(str(path))
         meta_graph = loader.get_meta_graph_def_from_tags(tags)
+        weight_bytes = sum(file.stat().st_size for file in (path / "variables").glob("*"))
         kind, keys = _kind_and_keys(meta_graph, path, (threads, calls, tuple(tags), gpu_memory_fraction))
         spare = _spares.enter(kind) if kind is not None else None
         host = _taken_over(spare, meta_graph, keys, path, model)
@@ -91,7 +95,7 @@ def load(
             config.gpu_options.allow_growth = not gpu_memory_fraction
             config.gpu_options.per_process_gpu_memory_fraction = gpu_memory_fraction
             host = Host(config, loader, tags, tuple(keys), model)
-        return SavedModel(host, kind, sum(file.stat().st_size for file in (path / "variables").glob("*")))
+        return SavedModel(host, kind, weight_bytes)
     except BaseException as error:
         for surplus in _spares.leave(kind, None) if kind is not None else ():
             surplus.close()
@@ -104,13 +108,14 @@ def _kind_and_keys(
     meta_graph: meta_graph_pb2.MetaGraphDef, path: Path, options: object
 ) -> tuple[str | None, Mapping[str, str]]:
     """What is the same for all versions that one session can serve in turn, and how this one's weights go into it."""
-    kind = kind_of(meta_graph, path, options)
-    if kind is None:
-        return None, {}
     try:
-        return kind, checkpoint_keys(meta_graph)
-    except (Unreadable, KeyError, IndexError, ValueError):
-        return None, {}
+        kind = kind_of(meta_graph, path, options)
+        return kind, checkpoint_keys(meta_graph) if kind is not None else {}
+    except Unreadable as reason:
+        _log.debug("the session of %s will not be taken over: %s", path, reason)
+    except Exception:  # what only saves time must keep no model from being loaded
+        _log.exception("%s cannot be compared with other versions", path)
+    return None, {}
 
 
 def _taken_over(
@@ -121,7 +126,7 @@ def _taken_over(
         return None
     try:
         spare.take(meta_graph, keys, version, model)
-    except (OSError, RuntimeError, ValueError, KeyError, tf.errors.OpError) as reason:
+    except Exception as reason:
         _log.info("%s is not loaded into an earlier version's session: %s", model, reason)
         spare.close()
         return None

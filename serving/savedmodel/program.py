@@ -46,7 +46,7 @@ class Program:
     ) -> None:
         self.signature = signature
         self.defaults = defaults
-        self.belong_to(model)
+        self.called = _called(model, signature)
         self._session = session
         sources = {tensor.ref(): name for name, tensor in feeds.items()}
         self._names = tuple(signature.inputs)
@@ -67,6 +67,8 @@ class Program:
         self._compilable = True
         self._has_run = False
         self._host_ops: set[str] = set()
+        self._agreed = False  # one shape is enough to find a graph that XLA gets wrong
+        self._inherited: set[Shapes] = set()  # compilation paid with other weights
         self._settled: set[Shapes] = set()  # compilation was tried
         self._ready: set[Shapes] = set()  # and paid
 
@@ -86,14 +88,17 @@ class Program:
         outputs.update((name, inputs[source]) for name, source in self._passed.items())
         return outputs
 
-    def belong_to(self, model: str) -> None:
-        """Lets the log call the model so from now on."""
-        self.called = f"{model}, signature {self.signature.name}".removeprefix(", ")
+    def renew(self, model: str) -> None:
+        """Begins anew with other weights, of what the log is to call `model`; only what XLA compiled is still there."""
+        self.called = _called(model, self.signature)
+        self._inherited |= self._ready
+        self._settled, self._ready = set(), set()
+        self._agreed, self._compilable = False, True
 
     @property
     def has_seen_much(self) -> bool:
         """Whether so many shapes were compiled that no further model should inherit them."""
-        return len(self._settled) > _MOST_INHERITED_SHAPES
+        return len(self._settled | self._inherited) > _MOST_INHERITED_SHAPES
 
     def is_ready(self, inputs: Arrays) -> bool:
         """Whether these shapes run compiled, or never will."""
@@ -121,11 +126,15 @@ class Program:
         """Compiles for the shapes of `sample`, taking as long as it takes; True when they run compiled from now on.
 
         The answers must agree with the plain graph's, or nothing runs compiled. `only_if_faster` leaves out shapes
-        that do not gain by it.
+        that do not gain by it, or did not gain when they were first compiled.
         """
         arguments = [sample[name] for name in self._names]
-        if tuple(array.shape for array in arguments) in self._settled:
-            return tuple(array.shape for array in arguments) in self._ready
+        shapes = tuple(array.shape for array in arguments)
+        if self._agreed and shapes in self._inherited:
+            self._settled.add(shapes)
+            self._ready.add(shapes)
+        if shapes in self._settled:
+            return shapes in self._ready
         while self._compilable:
             try:
                 if self._compiled is None:
@@ -143,9 +152,12 @@ class Program:
                     _log.warning("%s is served uncompiled: its answers would differ", self.called)
                     self._compilable = False
                     break
-                shapes = tuple(array.shape for array in arguments)
                 self._settled.add(shapes)
-                if not only_if_faster or _seconds(self._compiled, arguments) < _seconds(self._plain, arguments):
+                if (
+                    not only_if_faster
+                    or shapes in self._inherited
+                    or _seconds(self._compiled, arguments) < _seconds(self._plain, arguments)
+                ):
                     self._ready.add(shapes)
                 return shapes in self._ready
         self._compiled = None
@@ -167,14 +179,19 @@ class Program:
         return bool(refused) and len(self._host_ops) <= _MOST_REFUSALS
 
     def _agrees(self, arguments: Sequence[np.ndarray], answers: Sequence[np.ndarray]) -> bool:
-        if self._settled:
-            return True  # one shape is enough to find a graph that XLA gets wrong
+        if self._agreed:
+            return True
         try:
             self._has_run = True
             expected = self._plain(*arguments)
         except tf.errors.OpError:
             return False
-        return all(_close(got, want) for got, want in zip(answers, expected, strict=True))
+        self._agreed = all(_close(got, want) for got, want in zip(answers, expected, strict=True))
+        return self._agreed
+
+
+def _called(model: str, signature: Signature) -> str:
+    return f"{model}, signature {signature.name}".removeprefix(", ")
 
 
 def _seconds(run: _Callable, arguments: Sequence[np.ndarray]) -> float:

@@ -17,10 +17,41 @@ from tensorflow.python.framework import op_def_registry
 
 from serving.savedmodel.fingerprint import Cyclic, fingerprint
 
-_RESOURCE = 20  # DT_RESOURCE
-_VARIABLE = "VarHandleOp"  # every version brings its state anew
-# Filled from the graph and from assets, which are the same; nothing that a request does changes them.
-_CONSTANT = frozenset({"HashTable", "HashTableV2"})
+# Of the ops with side effects or state, those that leave nothing in a session but variables, which every version brings
+# anew, and tables that are filled once, from the graph and its assets, which are the same.
+_HARMLESS = frozenset(
+    [
+        "Assert",
+        "AssignVariableOp",
+        "Case",
+        "DisableCopyOnRead",
+        "HashTable",
+        "HashTableV2",
+        "If",
+        "InitializeTable",
+        "InitializeTableFromTextFile",
+        "InitializeTableFromTextFileV2",
+        "InitializeTableV2",
+        "LookupTableFind",
+        "LookupTableFindV2",
+        "LookupTableImport",
+        "LookupTableImportV2",
+        "LookupTableSize",
+        "LookupTableSizeV2",
+        "MergeV2Checkpoints",
+        "PartitionedCall",
+        "ReadVariableOp",
+        "ResourceGather",
+        "ResourceGatherNd",
+        "RestoreV2",
+        "SaveV2",
+        "StatefulPartitionedCall",
+        "VarHandleOp",
+        "VarIsInitializedOp",
+        "VariableShape",
+        "While",
+    ]
+)
 _MOST_ASSET_BYTES = 64 << 20
 
 T = TypeVar("T")
@@ -62,17 +93,18 @@ class Spares(Generic[T]):
 def kind_of(meta_graph: meta_graph_pb2.MetaGraphDef, version: Path, options: object) -> str | None:
     """The same for all versions that one session can serve in turn; None for a graph whose session is not to be kept.
 
-    Such a graph has other state than variables and constant tables, loops of TensorFlow 1, or assets too large to
-    compare.
+    Such a graph has other state than variables and constant tables, random numbers, loops of TensorFlow 1, or assets
+    too large to compare.
     """
-    bodies = [meta_graph.graph_def.node, *(f.node_def for f in meta_graph.graph_def.library.function)]
-    if not all(map(_is_replaceable, {node.op for body in bodies for node in body})):
+    graph, library = meta_graph.graph_def.node, meta_graph.graph_def.library
+    bodies = [graph, *(function.node_def for function in library.function)]
+    if library.gradient or not all(map(_is_harmless, {node.op for body in bodies for node in body})):
         return None
     try:
-        graph = fingerprint(meta_graph)
+        known = fingerprint(meta_graph)
     except (Cyclic, KeyError):
         return None
-    digest = hashlib.sha256(repr((options, graph)).encode())
+    digest = hashlib.sha256(repr((options, known)).encode())
     room = _MOST_ASSET_BYTES
     for asset in _assets(version):
         room -= asset.stat().st_size
@@ -83,14 +115,9 @@ def kind_of(meta_graph: meta_graph_pb2.MetaGraphDef, version: Path, options: obj
     return digest.hexdigest()
 
 
-def _is_replaceable(op: str) -> bool:
-    """Whether the op keeps nothing in its session but what a new version's weights replace."""
-    if op == _VARIABLE or op in _CONSTANT:
-        return True
+def _is_harmless(op: str) -> bool:
     definition = op_def_registry.get(op)
-    return definition is None or not any(
-        output.is_ref or (output.type == _RESOURCE and definition.is_stateful) for output in definition.output_arg
-    )
+    return op in _HARMLESS or definition is None or not definition.is_stateful
 
 
 def _assets(version: Path) -> Iterator[Path]:

@@ -35,21 +35,21 @@ def checkpoint_keys(meta_graph: meta_graph_pb2.MetaGraphDef) -> Mapping[str, str
     """
     name = meta_graph.saver_def.restore_op_name
     if not name:
-        return {}
+        raise Unreadable("there is no restore op")
     graph: _Nodes = {node.name: node for node in meta_graph.graph_def.node}
     functions = {function.signature.name: function for function in meta_graph.graph_def.library.function}
     keys: dict[str, str] = {}
     waiting, seen = [name], set()
     while waiting:
-        node = graph.get(_source(waiting.pop()))
+        node = graph.get(_node_of(waiting.pop()))
         if node is None:
-            raise Unreadable(f"no node {name}")
+            raise Unreadable("a node is missing")
         if node.name in seen:
             continue
         seen.add(node.name)
         waiting += node.input
         if node.op == "AssignVariableOp":
-            keys[_source(node.input[0])] = _key(graph, node.input[1])
+            keys[_node_of(node.input[0])] = _key(graph, node.input[1])
         elif node.op in ("StatefulPartitionedCall", "PartitionedCall"):
             function = functions[node.attr["f"].func.name]
             body: _Nodes = {inner.name: inner for inner in function.node_def}
@@ -57,7 +57,7 @@ def checkpoint_keys(meta_graph: meta_graph_pb2.MetaGraphDef) -> Mapping[str, str
             given = dict(zip(arguments, node.input, strict=False))
             for inner in function.node_def:
                 if inner.op == "AssignVariableOp":
-                    keys[_source(given[inner.input[0]])] = _key(body, inner.input[1])
+                    keys[_node_of(given[inner.input[0]])] = _key(body, inner.input[1])
                 elif inner.op not in _RESTORING:
                     raise Unreadable(f"restoring involves {inner.op}")
         elif node.op not in _RESTORING:
@@ -66,7 +66,7 @@ def checkpoint_keys(meta_graph: meta_graph_pb2.MetaGraphDef) -> Mapping[str, str
 
 
 def _key(nodes: _Nodes, tensor: str) -> str:
-    while (node := nodes.get(_source(tensor))) is not None and node.op == "Identity":
+    while (node := nodes.get(_node_of(tensor))) is not None and node.op == "Identity":
         tensor = node.input[0]
     if node is None or node.op != "RestoreV2":
         raise Unreadable("a variable's value is computed")
@@ -78,15 +78,15 @@ def _key(nodes: _Nodes, tensor: str) -> str:
 
 
 def _strings(nodes: _Nodes, tensor: str) -> Sequence[bytes]:
-    node = nodes.get(_source(tensor))
+    node = nodes.get(_node_of(tensor))
     if node is None or node.op != "Const":
         raise Unreadable("the names of what is restored are computed")
     strings: Sequence[bytes] = tf.make_ndarray(node.attr["value"].tensor).ravel().tolist()
     return strings
 
 
-def _source(tensor: str) -> str:
-    return tensor.partition(":")[0].removeprefix("^")
+def _node_of(reference: str) -> str:
+    return reference.partition(":")[0].removeprefix("^")
 
 
 class Weights:
@@ -113,12 +113,19 @@ class Weights:
                     for op, value in zip(handles, values, strict=True)
                 )
             )
+            # Those that the checkpoint lacks as well: what initialises them may do so only if they are not there.
+            everything = [op.outputs[0] for op in session.graph.get_operations() if op.type == "VarHandleOp"]
             self._forgetting = tf.group(
-                *(tf.raw_ops.DestroyResourceOp(resource=op.outputs[0], ignore_lookup_error=True) for op in handles)
+                *(tf.raw_ops.DestroyResourceOp(resource=handle, ignore_lookup_error=True) for handle in everything)
             )
 
     def restore(self, keys: Mapping[str, str], version: Path) -> None:
-        """Takes the weights of a version directory, whose keys these are; raises KeyError, OpError."""
+        """Takes the weights of a version directory, whose keys these are.
+
+        Raises ValueError where they are other variables' keys, and OpError where they are not in the checkpoint.
+        """
+        if keys.keys() != set(self._names):
+            raise ValueError(f"expected weights of {sorted(self._names)}, got those of {sorted(keys)}")
         if self._names:
             path = str(version / "variables" / "variables")
             names = [keys[name] for name in self._names]
