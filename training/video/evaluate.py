@@ -96,7 +96,8 @@ def evaluate(
     ]
     tables = [rows]
     if robust:
-        tables.append(robustness_rows(found, robust))
+        groups = ([result for result in found if result.test == test] for test in tests)
+        tables += [robustness_rows(group, robust) for group in groups if group]
     if len(found) == 1:
         tables.append(_classes(found[0]))
     parts = [markdown_table(table) for table in tables]
