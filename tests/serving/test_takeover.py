@@ -9,9 +9,8 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from tensorflow.python.saved_model import loader_impl
 
 from serving.errors import FailedPrecondition, InvalidInput
-from serving.savedmodel import load
+from serving.savedmodel import load, loading
 from serving.savedmodel.fingerprint import Cyclic, fingerprint
-from serving.savedmodel.loading import _spares
 from serving.savedmodel.spares import Spares, kind_of
 
 from .savedmodels import Affine, Labelled, save
@@ -127,8 +126,16 @@ def product(weight, *, counting=False):
     return build
 
 
+@pytest.fixture(autouse=True)
+def spares(monkeypatch):
+    """What these tests leave behind, apart from what is open in this process besides."""
+    own = Spares()
+    monkeypatch.setattr(loading, "_spares", own)
+    return own
+
+
 @pytest.fixture
-def loaded(tmp_path):
+def loaded(tmp_path, spares):
     """Saves and loads modules as versions one after another, and closes what is open at the end."""
     models = []
 
@@ -142,8 +149,8 @@ def loaded(tmp_path):
     yield build
     for model in filter(None, models):
         model.close()
-    assert not _spares._spares
-    assert not _spares._users
+    assert not spares._spares
+    assert not spares._users
 
 
 def kind(module, path):
@@ -176,14 +183,14 @@ def test_the_third_version_takes_over_what_the_first_had_compiled(loaded):
     assert answer(third, {"x": np.zeros((5, 3), np.float32)}) == [3.0] * 5  # not compiled
 
 
-def test_only_the_code_is_kept(loaded):
+def test_only_the_code_is_kept(loaded, spares):
     first, second = loaded(Affine(1.0)), loaded(Affine(2.0))
     loaded.close(first)
-    (host,) = _spares._spares.values()
+    (host,) = spares._spares.values()
     with pytest.raises(tf.errors.FailedPreconditionError):
         host._session.run("StatefulPartitionedCall:0", {"serving_default_x:0": ROW["x"]})
     loaded.close(second)
-    assert not _spares._spares
+    assert not spares._spares
 
 
 def test_weights_find_their_variables_wherever_the_checkpoint_has_them(loaded):
