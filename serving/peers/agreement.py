@@ -65,9 +65,12 @@ class Agreement:
                 asking = asyncio.create_task(self._leads(model, version))
                 # Whoever is busy hears late, so it must not wait for an answer before it listens.
                 either: set[asyncio.Future[Any]] = {named, asking}
-                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+                try:
+                    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    if not asking.done():
+                        asking.cancel()
                 if named.done():
-                    asking.cancel()
                     return named.result()
                 if asking.result():
                     return self._name(model, version, time.monotonic() - asked)
@@ -77,7 +80,8 @@ class Agreement:
             _log.warning("version %d of %s serves in this worker first: others are still loading", version, model)
             return time.monotonic()
         finally:
-            del self._prepared[which]
+            if self._prepared.get(which) is named:  # else the model came anew meanwhile
+                del self._prepared[which]
 
     async def _leads(self, model: str, version: int) -> bool:
         """Whether nobody is still loading it, and nobody with a lower number has loaded it."""

@@ -12,6 +12,8 @@ from tensorflow.core.framework import attr_value_pb2, function_pb2, node_def_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow.python.saved_model import constants
 
+from serving.savedmodel.references import node_of
+
 # What these stand for is told by their names alone.
 _NAMED = frozenset({"Placeholder", "PlaceholderWithDefault", "VarHandleOp", "HashTable", "HashTableV2"})
 # A table that nobody else can find: its name is made up anew by each export.
@@ -36,7 +38,7 @@ def fingerprint(meta_graph: meta_graph_pb2.MetaGraphDef) -> bytes:
     functions = _Functions({function.signature.name: function for function in graph.library.function})
     # Fed when the graph is initialised: the path that they hold is that of the training machine.
     assets = {
-        _node_of(asset.tensor_info.name): b"asset " + asset.filename.encode() for asset in meta_graph.asset_file_def
+        node_of(asset.tensor_info.name): b"asset " + asset.filename.encode() for asset in meta_graph.asset_file_def
     }
     signatures = sorted(meta_graph.signature_def.items())
     tensors = [
@@ -48,7 +50,7 @@ def fingerprint(meta_graph: meta_graph_pb2.MetaGraphDef) -> bytes:
         if key in meta_graph.collection_def
         for name in meta_graph.collection_def[key].node_list.value
     ]
-    roots = [_node_of(name) for name in (*(info.name for info in tensors), *(name for _, name in initialising)) if name]
+    roots = [node_of(name) for name in (*(info.name for info in tensors), *(name for _, name in initialising)) if name]
     nodes = functions.hashes(graph.node, assets, roots)
     return _hash(
         [
@@ -112,7 +114,7 @@ class _Functions:
         waiting = list(roots)
         while waiting:
             name = waiting[-1]
-            missing = [] if name in done else [s for s in map(_node_of, by_name[name].input) if s not in done]
+            missing = [] if name in done else [s for s in map(node_of, by_name[name].input) if s not in done]
             if not missing:
                 waiting.pop()
                 if name not in done:
@@ -154,11 +156,7 @@ class _Functions:
 def _tensor(reference: str, nodes: _Hashes) -> bytes:
     """Which output of which node; a control input likewise."""
     _, _, output = reference.partition(":")
-    return _hash([nodes[_node_of(reference)], (output or "0").encode()])
-
-
-def _node_of(reference: str) -> str:
-    return reference.partition(":")[0].removeprefix("^")
+    return _hash([nodes[node_of(reference)], (output or "0").encode()])
 
 
 def _hash(parts: Iterable[bytes]) -> bytes:

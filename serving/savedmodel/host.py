@@ -58,8 +58,9 @@ class Host:
         keys: where the variables' values stand in its checkpoint. Raises ValueError or OpError where its files
         do not hold what its graph names.
         """
-        if self._weights is not None:
-            self._weights.restore(keys, version)
+        if self._weights is None:
+            raise ValueError("expected a session without weights; this one has another version's")
+        self._weights.restore(keys, version)
         with self._session.graph.as_default():
             # By the names of this graph, which the other one may use for other nodes.
             assets = loader_impl.get_asset_tensors(str(version), self._meta_graph)

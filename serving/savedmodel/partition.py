@@ -14,13 +14,15 @@ from tensorflow.core.protobuf import config_pb2, device_properties_pb2, meta_gra
 from tensorflow.python.framework import op_def_registry
 from tensorflow.python.grappler import cluster, tf_optimizer
 
+from serving.savedmodel.references import node_of
+
 # Ops that own or find state in the session: the partition uses the loaded graph's own, never a copy.
 _LEAVES = frozenset(
     {"Placeholder", "PlaceholderWithDefault", "VarHandleOp", "HashTable", "HashTableV2", "MutableHashTableV2"}
 )
 # Of the ops with side effects or state, those that only read it, or only call what is looked into as well. A graph
 # with any other is served as it is.
-_READS = frozenset(
+READS = frozenset(
     [
         "VarHandleOp",
         "ReadVariableOp",
@@ -114,7 +116,7 @@ def refuse_effects(graph: tf.Graph, outputs: Sequence[tf.Tensor]) -> None:
 
 
 def _has_effects(op: str, functions: Container[str]) -> bool:
-    if op in _READS or op in functions:
+    if op in READS or op in functions:
         return False
     definition = op_def_registry.get(op)
     return definition is None or definition.is_stateful or _CHECKS.match(op) is not None
@@ -142,7 +144,7 @@ def _ancestors(whole: graph_pb2.GraphDef, roots: Sequence[str], *, control: bool
         if name not in needed:
             needed.add(name)
             yield nodes[name]
-            waiting += [_node_name(source) for source in nodes[name].input if control or not source.startswith("^")]
+            waiting += [node_of(source) for source in nodes[name].input if control or not source.startswith("^")]
 
 
 def _functions(node: node_def_pb2.NodeDef) -> Iterator[attr_value_pb2.NameAttrList]:
@@ -286,7 +288,3 @@ def without_jit(meta_graph: meta_graph_pb2.MetaGraphDef) -> None:
 def _forget_jit(node: node_def_pb2.NodeDef) -> None:
     for key in ("_XlaMustCompile", "_XlaCompile"):
         node.attr.pop(key, None)
-
-
-def _node_name(source: str) -> str:
-    return source.split(":")[0].lstrip("^")

@@ -16,42 +16,23 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow.python.framework import op_def_registry
 
 from serving.savedmodel.fingerprint import Cyclic, fingerprint
+from serving.savedmodel.partition import READS
 
 # Of the ops with side effects or state, those that leave nothing in a session but variables, which every version brings
 # anew, and tables that are filled once, from the graph and its assets, which are the same.
-_HARMLESS = frozenset(
-    [
-        "Assert",
-        "AssignVariableOp",
-        "Case",
-        "DisableCopyOnRead",
-        "HashTable",
-        "HashTableV2",
-        "If",
-        "InitializeTable",
-        "InitializeTableFromTextFile",
-        "InitializeTableFromTextFileV2",
-        "InitializeTableV2",
-        "LookupTableFind",
-        "LookupTableFindV2",
-        "LookupTableImport",
-        "LookupTableImportV2",
-        "LookupTableSize",
-        "LookupTableSizeV2",
-        "MergeV2Checkpoints",
-        "PartitionedCall",
-        "ReadVariableOp",
-        "ResourceGather",
-        "ResourceGatherNd",
-        "RestoreV2",
-        "SaveV2",
-        "StatefulPartitionedCall",
-        "VarHandleOp",
-        "VarIsInitializedOp",
-        "VariableShape",
-        "While",
-    ]
-)
+_HARMLESS = (READS - {"MutableHashTable", "MutableHashTableV2"}) | {
+    "Assert",
+    "AssignVariableOp",
+    "InitializeTable",
+    "InitializeTableFromTextFile",
+    "InitializeTableFromTextFileV2",
+    "InitializeTableV2",
+    "LookupTableImport",
+    "LookupTableImportV2",
+    "MergeV2Checkpoints",
+    "RestoreV2",
+    "SaveV2",
+}
 _MOST_ASSET_BYTES = 64 << 20
 
 T = TypeVar("T")

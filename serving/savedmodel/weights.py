@@ -7,6 +7,8 @@ import tensorflow as tf
 from tensorflow.core.framework import node_def_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
+from serving.savedmodel.references import node_of
+
 # All that restoring variables takes. An op beside these may do something to the values.
 _RESTORING = frozenset(
     {
@@ -41,7 +43,7 @@ def checkpoint_keys(meta_graph: meta_graph_pb2.MetaGraphDef) -> Mapping[str, str
     keys: dict[str, str] = {}
     waiting, seen = [name], set()
     while waiting:
-        node = graph.get(_node_of(waiting.pop()))
+        node = graph.get(node_of(waiting.pop()))
         if node is None:
             raise Unreadable("a node is missing")
         if node.name in seen:
@@ -49,7 +51,7 @@ def checkpoint_keys(meta_graph: meta_graph_pb2.MetaGraphDef) -> Mapping[str, str
         seen.add(node.name)
         waiting += node.input
         if node.op == "AssignVariableOp":
-            keys[_node_of(node.input[0])] = _key(graph, node.input[1])
+            keys[node_of(node.input[0])] = _key(graph, node.input[1])
         elif node.op in ("StatefulPartitionedCall", "PartitionedCall"):
             function = functions[node.attr["f"].func.name]
             body: _Nodes = {inner.name: inner for inner in function.node_def}
@@ -57,7 +59,7 @@ def checkpoint_keys(meta_graph: meta_graph_pb2.MetaGraphDef) -> Mapping[str, str
             given = dict(zip(arguments, node.input, strict=False))
             for inner in function.node_def:
                 if inner.op == "AssignVariableOp":
-                    keys[_node_of(given[inner.input[0]])] = _key(body, inner.input[1])
+                    keys[node_of(given[inner.input[0]])] = _key(body, inner.input[1])
                 elif inner.op not in _RESTORING:
                     raise Unreadable(f"restoring involves {inner.op}")
         elif node.op not in _RESTORING:
@@ -66,7 +68,7 @@ def checkpoint_keys(meta_graph: meta_graph_pb2.MetaGraphDef) -> Mapping[str, str
 
 
 def _key(nodes: _Nodes, tensor: str) -> str:
-    while (node := nodes.get(_node_of(tensor))) is not None and node.op == "Identity":
+    while (node := nodes.get(node_of(tensor))) is not None and node.op == "Identity":
         tensor = node.input[0]
     if node is None or node.op != "RestoreV2":
         raise Unreadable("a variable's value is computed")
@@ -78,15 +80,11 @@ def _key(nodes: _Nodes, tensor: str) -> str:
 
 
 def _strings(nodes: _Nodes, tensor: str) -> Sequence[bytes]:
-    node = nodes.get(_node_of(tensor))
+    node = nodes.get(node_of(tensor))
     if node is None or node.op != "Const":
         raise Unreadable("the names of what is restored are computed")
     strings: Sequence[bytes] = tf.make_ndarray(node.attr["value"].tensor).ravel().tolist()
     return strings
-
-
-def _node_of(reference: str) -> str:
-    return reference.partition(":")[0].removeprefix("^")
 
 
 class Weights:
