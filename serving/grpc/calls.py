@@ -2,34 +2,31 @@
 
 A method takes the parsed request and its deadline (on the clock of time.monotonic(); None for none) and
 returns the response, or raises a ServingError. Message classes come from the service's own descriptor.
+What comes out takes and gives bytes, so that whatever speaks HTTP/2 can offer it.
 """
 
 import logging
 import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, aclosing, nullcontext
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
-import grpc
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import DecodeError, Message
 
 from serving.entry import Entry
-from serving.errors import InvalidInput, ServingError
+from serving.errors import Code, InvalidInput, ServingError, Unimplemented
 from serving.grpc.gate import Gate
 
 Unary = Callable[[Any, float | None], Awaitable[Message]]
 Streaming = Callable[[Any, float | None], AsyncIterator[Message]]
 # Gets the requests as they come in; where one does not parse, their iterator raises.
 Bidirectional = Callable[[AsyncIterator[Any], float | None], AsyncIterator[Message]]
-Context = grpc.aio.ServicerContext[Any, Any]
 
 # Details travel as a header, of which peers take 8 KiB; percent-encoding can triple the length.
 _MAX_DETAILS_BYTES = 2000
-_STATUS = {status.value[0]: status for status in grpc.StatusCode}
 
 _log = logging.getLogger(__name__)
 
@@ -45,31 +42,61 @@ class Counted:
 Methods = Mapping[str, Unary | Streaming | Bidirectional | Counted]
 
 
-def service_handler(service: str, methods: Methods, gate: Gate | None = None) -> grpc.GenericRpcHandler:
+class Failure(Exception):
+    """How a call ends that does not succeed: a status code's number and its details."""
+
+    def __init__(self, code: int, details: str) -> None:
+        super().__init__(details)
+        self.code = code
+        self.details = details
+
+
+@dataclass(frozen=True, slots=True)
+class UnaryCall:
+    """A method with one request and one answer. `answer` raises Failure and nothing else."""
+
+    path: str
+    answer: Callable[[bytes, float | None], Awaitable[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamCall:
+    """A method with a stream of requests or of answers. The iterator of answers raises Failure and nothing else."""
+
+    path: str
+    answers: Callable[[AsyncIterator[bytes], float | None], AsyncIterator[bytes]]
+
+
+Calls = Mapping[str, UnaryCall | StreamCall]
+"""By path, "/service/method"."""
+
+
+def calls_of(service: str, methods: Methods, gate: Gate | None = None) -> Calls:
     """One service, by its full protobuf name; the methods it declares and we lack answer UNIMPLEMENTED.
 
     gate: bounds how many calls are worked on at once; None lets all in.
     """
     bound = gate or Gate(sys.maxsize)
     descriptor = descriptor_pool.Default().FindServiceByName(service)
-    return grpc.method_handlers_generic_handler(
-        service,
-        {
-            declared.name: _handler(declared, methods[declared.name], bound)
-            if declared.name in methods
-            else _unimplemented(declared, sorted(methods))
-            for declared in descriptor.methods
-        },
-    )
+    calls: dict[str, UnaryCall | StreamCall] = {}
+    for declared in descriptor.methods:
+        path = f"/{service}/{declared.name}"
+        if declared.name not in methods:
+            calls[path] = _unimplemented(path, declared, sorted(methods))
+        elif declared.client_streaming or declared.server_streaming:
+            calls[path] = _stream(path, declared, methods[declared.name], bound)
+        else:
+            calls[path] = _unary(path, declared, methods[declared.name], bound)
+    return calls
 
 
-def _handler(declared: MethodDescriptor, method: Any, gate: Gate) -> "grpc.RpcMethodHandler[Any, Any]":
+def _unary(path: str, declared: MethodDescriptor, method: Any, gate: Gate) -> UnaryCall:
     request_class = message_factory.GetMessageClass(declared.input_type)
     refusals: Callable[[], AbstractContextManager[None]] = nullcontext
     if isinstance(method, Counted):
         method, refusals = method.method, method.refusals
 
-    async def unary(payload: bytes, context: Context) -> bytes:
+    async def answer(payload: bytes, deadline: float | None) -> bytes:
         try:
             with Entry(declared.name, "GRPC"):
                 with refusals():
@@ -77,59 +104,53 @@ def _handler(declared: MethodDescriptor, method: Any, gate: Gate) -> "grpc.RpcMe
                 try:
                     with refusals():
                         request = _parse(request_class, payload)
-                    response = await method(request, _deadline(context))
-                    answer: bytes = response.SerializeToString()
+                    response = await method(request, deadline)
+                    serialised: bytes = response.SerializeToString()
                 finally:
                     gate.leave()
         except Exception as error:
-            failure = error
-        else:
-            return answer
-        return await _abort(context, declared, failure)
+            raise _failure(declared, error) from None
+        return serialised
 
-    async def streaming(payload: bytes, context: Context) -> AsyncIterator[bytes]:
+    return UnaryCall(path, answer)
+
+
+def _stream(path: str, declared: MethodDescriptor, method: Any, gate: Gate) -> StreamCall:
+    request_class = message_factory.GetMessageClass(declared.input_type)
+
+    async def answers(payloads: AsyncIterator[bytes], deadline: float | None) -> AsyncIterator[bytes]:
         try:
             with gate:
-                async for response in method(_parse(request_class, payload), _deadline(context)):
-                    yield response.SerializeToString()
-        except Exception as error:
-            failure = error
-        else:
-            return
-        await _abort(context, declared, failure)
-
-    async def bidirectional(payloads: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
-        requests = (_parse(request_class, payload) async for payload in payloads)
-        try:
-            with gate:
-                async with aclosing(method(requests, _deadline(context))) as responses:
+                asked: Any = (_parse(request_class, payload) async for payload in payloads)
+                if not declared.client_streaming:
+                    asked = await _only(asked)
+                async with aclosing(method(asked, deadline)) as responses:
                     async for response in responses:
                         yield response.SerializeToString()
         except Exception as error:
-            failure = error
-        else:
-            return
-        await _abort(context, declared, failure)
+            raise _failure(declared, error) from None
 
-    # No (de)serialisers: grpc answers UNKNOWN, and prints a stack, where one of those raises.
-    if declared.client_streaming:
-        return grpc.stream_stream_rpc_method_handler(bidirectional)
-    if declared.server_streaming:
-        return grpc.unary_stream_rpc_method_handler(streaming)
-    return grpc.unary_unary_rpc_method_handler(unary)
+    return StreamCall(path, answers)
 
 
-def _unimplemented(declared: MethodDescriptor, offered: list[str]) -> "grpc.RpcMethodHandler[Any, Any]":
+async def _only(requests: AsyncIterator[Any]) -> Any:
+    async for request in requests:
+        return request
+    raise InvalidInput("expected one message, got none")
+
+
+def _unimplemented(path: str, declared: MethodDescriptor, offered: list[str]) -> StreamCall:
     service = declared.containing_service.full_name
 
-    async def refuse(_: Any, context: Context) -> None:
-        await context.abort(
-            grpc.StatusCode.UNIMPLEMENTED,
+    # A stream both ways, so that it answers at once whatever the caller sends.
+    async def refuse(_: AsyncIterator[bytes], __: float | None) -> AsyncIterator[bytes]:
+        raise Failure(
+            Unimplemented.code.value,
             f"{declared.name} is not implemented by this server; of {service} it offers {', '.join(offered)}",
         )
+        yield b""
 
-    # Streaming both ways, so that it answers at once whatever the caller sends.
-    return grpc.stream_stream_rpc_method_handler(refuse)
+    return StreamCall(path, refuse)
 
 
 def _parse(request_class: type[Message], payload: bytes) -> Message:
@@ -140,15 +161,12 @@ def _parse(request_class: type[Message], payload: bytes) -> Message:
         raise InvalidInput(f"expected a serialised {name}, got {len(payload)} bytes that do not parse") from None
 
 
-def _deadline(context: Context) -> float | None:
-    remaining = context.time_remaining()
-    return None if remaining is None else time.monotonic() + remaining
-
-
-async def _abort(context: Context, declared: MethodDescriptor, error: Exception) -> NoReturn:
+def _failure(declared: MethodDescriptor, error: Exception) -> Failure:
     """The one place where errors become gRPC statuses."""
+    if isinstance(error, Failure):
+        return error
     if isinstance(error, ServingError):
         details = error.message.encode()[:_MAX_DETAILS_BYTES].decode(errors="ignore")
-        await context.abort(_STATUS[error.code.value], details)
+        return Failure(error.code.value, details)
     _log.error("%s failed", declared.full_name, exc_info=error)
-    await context.abort(grpc.StatusCode.INTERNAL, "internal error")
+    return Failure(Code.INTERNAL.value, "internal error")

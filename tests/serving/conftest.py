@@ -117,6 +117,7 @@ class ToyEngine:
         self.loaded.set()
         self.refused = []
         self.cancelled = asyncio.Event()
+        self.control.reloaded = []
 
     async def infer(self, request: InferRequest) -> InferResult:
         self.requests.append(request)

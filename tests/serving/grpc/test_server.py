@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 
 import grpc
 import numpy as np
@@ -13,7 +14,9 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from serving import errors
-from serving.grpc.calls import service_handler
+from serving.grpc.calls import calls_of
+from serving.grpc.core import CoreListener
+from serving.grpc.http2 import Limits, Listener
 from serving.grpc.server import Server
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
@@ -129,17 +132,23 @@ async def test_an_expired_deadline_cancels_the_work(engine, stub):
     await asyncio.wait_for(engine.cancelled.wait(), 5)
 
 
-async def test_methods_not_offered_say_so():
-    server = grpc.aio.server()
-    server.add_generic_rpc_handlers([service_handler("inference.GRPCInferenceService", {})])
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
+@pytest.mark.parametrize("kind", ["own", "core"])
+async def test_methods_not_offered_say_so(kind):
+    calls = calls_of("inference.GRPCInferenceService", {})
+    server = (
+        Listener(calls, Limits(2**20, 100), lambda: socket.create_server(("127.0.0.1", 0)))
+        if kind == "own"
+        else CoreListener(calls, "127.0.0.1:0", tls=None, most_calls=100, options=())
+    )
+    port = await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         for method in ("ModelInfer", "ModelStreamInfer"):
             code, details = await status_of(channel.unary_unary(f"/inference.GRPCInferenceService/{method}")(b""))
             assert code is grpc.StatusCode.UNIMPLEMENTED
             assert f"{method} is not implemented by this server; of" in details
-    await server.stop(0)
+        code, _ = await status_of(channel.unary_unary("/inference.GRPCInferenceService/Nothing")(b""))
+        assert code is grpc.StatusCode.UNIMPLEMENTED
+    await server.drain(0)
 
 
 async def test_health_follows_readiness(engine, channel):
