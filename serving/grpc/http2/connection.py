@@ -6,7 +6,7 @@ Source: RFC 9113.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, cast
 
 from serving.errors import Code
 from serving.grpc.calls import Calls, Failure
@@ -72,9 +72,8 @@ class Connection(asyncio.Protocol):
     # What asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._outflow = Outflow(transport.write, self._sent)
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are none by type
+        self._outflow = Outflow(self._transport.write, self._sent)
         self._everyone.add(self)
         self._timer = asyncio.get_running_loop().call_later(_HELLO_SECONDS, self._close)
         settings = {
@@ -83,7 +82,7 @@ class Connection(asyncio.Protocol):
             Setting.MAX_FRAME_SIZE: FRAME_BYTES,
             Setting.MAX_HEADER_LIST_SIZE: MOST_HEADER_BYTES,
         }
-        transport.write(frames.settings(settings) + frames.window_update(0, _WINDOW - frames.FIRST_WINDOW))
+        self._transport.write(frames.settings(settings) + frames.window_update(0, _WINDOW - frames.FIRST_WINDOW))
 
     def data_received(self, data: bytes) -> None:
         try:
