@@ -11,6 +11,7 @@ from serving.control import Control
 from serving.engine import Engine
 from serving.preflight import read_file
 from serving.rest.cors import CallableFromAnywhere
+from serving.rest.entrance import Entrance
 from serving.rest.http_server import HttpServer
 from serving.rest.monitoring import Monitoring
 from serving.settings import Settings
@@ -26,7 +27,7 @@ _LOCK = "grpc_socket.lock"
 class Listeners:
     """Opens once, drains once. Without a port there is no listener on it."""
 
-    def __init__(self, settings: Settings, engine: Engine, control: Control, rest: ASGIApp) -> None:
+    def __init__(self, settings: Settings, engine: Engine, control: Control, rest: Entrance) -> None:
         self._settings = settings
         self._engine = engine
         self._control = control
@@ -46,7 +47,9 @@ class Listeners:
             self._socket = self._unix_socket(Path(settings.grpc_socket_path), tls)
             self._socket.start()
         if settings.rest_api_port:
-            http = HttpServer(self._rest_app(), max_concurrent_requests=settings.max_concurrent_requests)
+            # An answer to pages from anywhere has headers of its own, which only the app knows.
+            find = self._rest.find if not settings.rest_api_enable_cors_support else lambda method, path: None
+            http = HttpServer(self._rest_app(), find=find, max_concurrent_requests=settings.max_concurrent_requests)
             await http.start(ports.listen(settings.host, settings.rest_api_port))
             self._http = http
 
@@ -58,7 +61,7 @@ class Listeners:
     def _rest_app(self) -> ASGIApp:
         """The REST app with what only its own port has: metrics, and pages from anywhere as callers."""
         settings = self._settings
-        app = self._rest
+        app: ASGIApp = self._rest
         monitoring = read_file("monitoring_config_file", settings.monitoring_config_file, parse_monitoring_config)
         monitoring = monitoring or MonitoringConfig()
         if monitoring.enable and settings.metrics_directory is not None:

@@ -1,7 +1,9 @@
 """What the server counts, as Prometheus metrics that add up across workers."""
 
+import asyncio
 from bisect import bisect_left
 from collections import Counter as Counts
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -19,11 +21,17 @@ _LATENCIES = tuple(1.8**exponent / 1e5 for exponent in range(33))
 # Whichever protocol asks, the model is asked the same; as in TF Serving, the name is that of the gRPC method.
 _RUNTIME_APIS = {"predict": "Predict", "classify": "Classify", "regress": "Regress", "infer": "ModelInfer"}
 PREFIX = "seqserve_"
+# How long what is told of requests may wait to be counted.
+_NOTED_SECONDS = 0.05
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class Metrics:
-    """One set of metrics; each worker process has one, and /metrics adds them up."""
+    """One set of metrics; each worker process has one, and /metrics adds them up.
+
+    What is told of single requests is noted, and counted a little later with all that came meanwhile: counting costs
+    as much for one as for many.
+    """
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         def counter(name: str, text: str, *labels: str) -> Counter:
@@ -39,6 +47,8 @@ class Metrics:
 
         # Looking a series up costs as much as counting in it.
         self._of: Any = cache(lambda family, *values: family.labels(*values))
+        self._noted: defaultdict[tuple[Any, ...], list[float]] = defaultdict(list)
+        self._counting: asyncio.TimerHandle | None = None
         self._requests = counter("requests_total", "Requests answered or refused, by canonical code.", "model", "code")
         self._duration = histogram("request_seconds", "Seconds from the engine's call to its answer.", _SECONDS)
         self._waits = histogram("queue_seconds", "Seconds a request waited for its batch.", _SECONDS)
@@ -74,17 +84,35 @@ class Metrics:
         )
 
     def answered(self, model: str, code: Code, seconds: float) -> None:
-        self._of(self._requests, model, code.name).inc()
-        self._of(self._duration, model).observe(seconds)
+        self._note(seconds, self._duration, model)
+        self._note(1.0, self._requests, model, code.name)
 
     def refused(self, model: str, code: Code) -> None:
-        self._of(self._requests, model, code.name).inc()
+        self._note(1.0, self._requests, model, code.name)
 
     def served(self, model: str, api: str, entrypoint: str, seconds: float) -> None:
-        self._of(self._api, model, api, entrypoint).observe(seconds)
+        self._note(seconds, self._api, model, api, entrypoint)
 
     def computed(self, model: str, api: str, seconds: float) -> None:
-        self._of(self._runtime, model, _RUNTIME_APIS.get(api, api)).observe(seconds)
+        self._note(seconds, self._runtime, model, _RUNTIME_APIS.get(api, api))
+
+    def _note(self, value: float, *series: Any) -> None:
+        self._noted[series].append(value)
+        if self._counting is None:
+            try:
+                self._counting = asyncio.get_running_loop().call_later(_NOTED_SECONDS, self.count)
+            except RuntimeError:  # nothing runs that could count later
+                self.count()
+
+    def count(self) -> None:
+        """Counts what was noted."""
+        self._counting = None
+        noted, self._noted = self._noted, defaultdict(list)
+        for (family, *labels), values in noted.items():
+            if family is self._requests:
+                self._of(family, *labels).inc(sum(values))
+            else:
+                _observe_all(self._of(family, *labels), values)
 
     def ran(self, model: str, report: BatchReport) -> None:
         _observe_all(self._of(self._waits, model), report.waits)

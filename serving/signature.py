@@ -24,9 +24,10 @@ class TensorSpec:
 
     def fits(self, shape: tuple[int, ...]) -> bool:
         """Whether an array of this shape has the axes that are fixed, and as many axes."""
-        return self.shape is None or (
-            len(shape) == len(self.shape)
-            and all(axis is None or axis == size for size, axis in zip(shape, self.shape, strict=True))
+        wanted = self.shape
+        return wanted is None or (
+            len(shape) == len(wanted)
+            and all(axis is None or axis == size for size, axis in zip(shape, wanted, strict=True))
         )
 
     def __str__(self) -> str:

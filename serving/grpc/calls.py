@@ -20,7 +20,8 @@ from serving.entry import Entry
 from serving.errors import Code, InvalidInput, ServingError, Unimplemented
 from serving.grpc.gate import Gate
 
-Unary = Callable[[Any, float | None], Awaitable[Message]]
+# Some write their answers themselves.
+Unary = Callable[[Any, float | None], Awaitable[Message | bytes]]
 Streaming = Callable[[Any, float | None], AsyncIterator[Message]]
 # Gets the requests as they come in; where one does not parse, their iterator raises.
 Bidirectional = Callable[[AsyncIterator[Any], float | None], AsyncIterator[Message]]
@@ -105,7 +106,7 @@ def _unary(path: str, declared: MethodDescriptor, method: Any, gate: Gate) -> Un
                     with refusals():
                         request = _parse(request_class, payload)
                     response = await method(request, deadline)
-                    serialised: bytes = response.SerializeToString()
+                    serialised: bytes = response if type(response) is bytes else response.SerializeToString()
                 finally:
                     gate.leave()
         except Exception as error:

@@ -61,22 +61,28 @@ def encode(name: str, array: np.ndarray, tensor: Any, *, as_content: bool = Fals
 
     as_content: numbers into `tensor_content` instead, as TF Serving does when told; few clients read strings there.
     """
-    kind = data_type_of(name, array)
-    tensor.dtype = kind.tf_number
-    for size in array.shape:
-        tensor.tensor_shape.dim.add(size=size)
+    kind = describe(name, array, tensor)
     flat = array.ravel()
     if as_content and kind.name != "string":
         tensor.tensor_content = flat.tobytes()
         return
     if key := _PACKED_KEY.get(kind.name):
-        tensor.MergeFromString(key + _varint(flat.nbytes) + flat.tobytes())
+        tensor.MergeFromString(key + varint(flat.nbytes) + flat.tobytes())
         return
     if kind.name in _HALVES:
         flat = flat.view(np.uint16)
     elif kind.name in _PARTS:
         flat = flat.view(_PARTS[kind.name])
     getattr(tensor, _FIELD[kind.name]).extend(flat.tolist())
+
+
+def describe(name: str, array: np.ndarray, tensor: Any) -> DataType:
+    """Writes type and shape of an array into an empty TensorProto."""
+    kind = data_type_of(name, array)
+    tensor.dtype = kind.tf_number
+    for size in array.shape:
+        tensor.tensor_shape.dim.add(size=size)
+    return kind
 
 
 def _decode(name: str, tensor: Any, max_repeated_bytes: int) -> tuple[np.ndarray, int]:
@@ -194,7 +200,8 @@ def _read_varint(content: bytes, at: int) -> tuple[int, int]:
     return number, at
 
 
-def _varint(number: int) -> bytes:
+def varint(number: int) -> bytes:
+    """A number as protobuf writes it."""
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)

@@ -9,16 +9,16 @@ from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
     inference_pb2,
-    predict_pb2,
     regression_pb2,
 )
 from tensorflow_serving.apis import prediction_service_pb2 as prediction_service
 
-from serving.engine import Engine, InferRequest, InferResult
+from serving.engine import Engine, InferRequest
 from serving.errors import InvalidInput, NotFound, Unimplemented
 from serving.grpc.calls import Counted, Methods
 from serving.grpc.model_spec import addressed, describe
-from serving.grpc.tensors import decode_inputs, encode
+from serving.grpc.predict_answers import PredictAnswers
+from serving.grpc.tensors import decode_inputs
 from serving.offload import sized
 from serving.quoting import listed, shown
 from serving.signature import DEFAULT_SIGNATURE
@@ -41,7 +41,7 @@ class PredictionService:
     def __init__(self, engine: Engine, *, max_message_bytes: int, tensor_content: bool = False) -> None:
         self._engine = engine
         self._max_message_bytes = max_message_bytes
-        self._tensor_content = tensor_content
+        self._answers = PredictAnswers(tensor_content=tensor_content)
         self.methods: Methods = {
             "Predict": Counted(self.predict, engine.refusals),
             "Classify": Counted(self.classify, engine.refusals),
@@ -50,25 +50,27 @@ class PredictionService:
             "GetModelMetadata": self.get_model_metadata,
         }
 
-    async def predict(self, request: Any, deadline: float | None) -> Any:
+    async def predict(self, request: Any, deadline: float | None) -> bytes:
         with self._engine.refusals(request.model_spec.name):
             address = addressed(request)
             inputs = await sized(request.ByteSize(), decode_inputs, request.inputs, self._max_message_bytes)
             metadata = await address.metadata(self._engine, deadline)
             signature = predict_signature(metadata, request.model_spec.signature_name)
-            check_outputs(signature, request.output_filter)
+            outputs = tuple(request.output_filter)
+            if outputs:
+                check_outputs(signature, outputs)
             # Nothing else runs before the engine looks the version up.
             decoded = InferRequest(
                 address.model,
                 inputs,
                 version=metadata.version,
                 signature=signature.name,
-                outputs=tuple(request.output_filter),
+                outputs=outputs,
                 deadline=deadline,
             )
         result = await self._engine.infer(decoded)
-        size = sum(array.nbytes for array in result.outputs.values())
-        return await sized(size, _predict_response, result, self._tensor_content)
+        size = sum([array.nbytes for array in result.outputs.values()])
+        return await sized(size, self._answers.write, result)
 
     async def classify(self, request: Any, deadline: float | None) -> Any:
         address, examples = await self._with_examples(request)
@@ -142,14 +144,6 @@ class PredictionService:
         response.model_spec.version.value = metadata.version
         response.metadata[_SIGNATURE_DEF].Pack(signatures)
         return response
-
-
-def _predict_response(result: InferResult, tensor_content: bool) -> Any:
-    response = predict_pb2.PredictResponse()
-    describe(response.model_spec, result)
-    for name, array in result.outputs.items():
-        encode(name, array, response.outputs[name], as_content=tensor_content)
-    return response
 
 
 def _methods_of(tasks: Sequence[Any]) -> list[Method[Any]]:

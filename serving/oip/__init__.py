@@ -4,9 +4,10 @@ from importlib import metadata as packages
 
 from serving.control import Control
 from serving.datatypes import BY_NAME
-from serving.engine import Engine, ModelMetadata
+from serving.engine import Engine
 from serving.errors import FailedPrecondition, InvalidInput
 from serving.repository import State, VersionStatus
+from serving.servables.metadata import ModelMetadata
 from serving.signature import DEFAULT_SIGNATURE, Signature, TensorSpec
 
 SERVER_NAME = "seqserve"

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from serving.engine import ModelMetadata
 from serving.oip import PLATFORM, datatype_of, shape_of, shown_signature
 from serving.repository.model_config import VersionPolicy
+from serving.servables.metadata import ModelMetadata
 from serving.signature import TensorSpec
 
 _TYPES = {"BYTES": "TYPE_STRING"}

@@ -6,7 +6,6 @@ from starlette.applications import Starlette
 from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
-from starlette.types import ASGIApp
 
 from serving.control import Control
 from serving.engine import Engine
@@ -49,7 +48,7 @@ def build_app(
     max_message_bytes: int = MAX_MESSAGE_BYTES,
     body_timeout: float = REQUEST_TIMEOUT_SECONDS,
     allow_model_control: bool = False,
-) -> ASGIApp:
+) -> Shortcuts:
     """The app; it needs no lifespan.
 
     max_message_bytes: the largest body; a larger one is answered 413.

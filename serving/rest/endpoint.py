@@ -63,28 +63,53 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        response = await self._answer(
+            scope["path_params"], headers, lambda: self._received(receive), CancelledByHangUp(receive)
+        )
+        if response is not None:
+            await response(scope, receive, send)
+
+    async def answer(self, path: Mapping[str, str], headers: Mapping[str, str], body: bytes) -> Response:
+        """Answers a request that has come whole; its caller cancels this where it goes."""
+
+        async def whole() -> bytes:
+            self._check_size(body)
+            return body
+
+        response = await self._answer(path, headers, whole, nullcontext())
+        assert response is not None
+        return response
+
+    async def _answer(
+        self,
+        path: Mapping[str, str],
+        headers: Mapping[str, str],
+        receive: Callable[[], Awaitable[bytes]],
+        watched: AbstractContextManager[None],
+    ) -> Response | None:
+        """The answer, whatever it is; None where nobody is there any more to get it."""
         try:
-            with self._refusals(scope["path_params"].get("model", "")):
+            with self._refusals(path.get("model", "")):
                 body = await self._body(headers, receive)
-            with CancelledByHangUp(receive):
-                response = await self._handler(Call(scope["path_params"], body, headers))
+            with watched:
+                response = await self._handler(Call(path, body, headers))
                 if self._compresses and "accept-encoding" in headers:
                     await compress(response, headers["accept-encoding"])
         except HungUp:
-            return
+            return None
         except ServingError as error:
-            response = error_response(error)
+            return error_response(error)
         except Exception:
-            _log.exception("%s %s failed", scope["method"], scope["path"])
-            response = error_body(500, "internal error")
-        await response(scope, receive, send)
+            _log.exception("a request for %s failed", dict(path))
+            return error_body(500, "internal error")
+        return response
 
-    async def _body(self, headers: Mapping[str, str], receive: Receive) -> bytes:
+    async def _body(self, headers: Mapping[str, str], receive: Callable[[], Awaitable[bytes]]) -> bytes:
         length = headers.get("content-length", "0")
         if int(length) > self._max_body_bytes:
             raise self._too_large(length)
         coding = coding_of(headers.get("content-encoding", ""))
-        body = await self._received(receive)
+        body = await receive()
         if coding is None:
             return body
         return await decompressed(body, coding, self._max_body_bytes, lambda: self._too_large("more"))

@@ -1,17 +1,22 @@
 """What every REST request passes through on its way in: it is named, timed and given a limit."""
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from collections.abc import Mapping
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from serving.entry import Entry
+from serving.rest.express import Direct
+from serving.rest.shortcuts import Shortcuts
 
 
 class Entrance:
-    """An ASGI app in front of the REST app.
+    """An ASGI app in front of the REST app, and the way past ASGI.
 
     timeout: seconds in which a request must be answered; None for the engine's own limit.
     """
 
-    def __init__(self, app: ASGIApp, timeout: float | None = None) -> None:
+    def __init__(self, app: Shortcuts, timeout: float | None = None) -> None:
         self._app = app
         self._timeout = timeout
 
@@ -22,6 +27,20 @@ class Entrance:
             return
         with Entry(api, "REST", self._timeout):
             await self._app(scope, receive, send)
+
+    def find(self, method: str, path: str) -> Direct | None:
+        """What answers an inference that has come whole; None for all else."""
+        api = _api(path) if method == "POST" else ""
+        found = self._app.find(method, path) if api else None
+        if found is None:
+            return None
+        endpoint, parameters = found
+
+        async def answer(headers: Mapping[str, str], body: bytes) -> Response:
+            with Entry(api, "REST", self._timeout):
+                return await endpoint.answer(parameters, headers, body)
+
+        return answer
 
 
 def _api(path: str) -> str:

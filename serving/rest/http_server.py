@@ -9,25 +9,32 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from serving.limits import MAX_CONCURRENT_REQUESTS
+from serving.rest.express import Find, lane
 
 
 class HttpServer:
     """Serves one ASGI app on one listening socket. Starts once, drains once.
 
+    find: what answers a method and a path without the app, for a request that is nothing out of the ordinary.
     max_concurrent_requests: of how many connections requests are taken; those on more are answered 503.
     """
 
-    def __init__(self, app: ASGIApp, *, max_concurrent_requests: int = MAX_CONCURRENT_REQUESTS) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        find: Find = lambda method, path: None,
+        max_concurrent_requests: int = MAX_CONCURRENT_REQUESTS,
+    ) -> None:
         config = uvicorn.Config(
             app,
             loop="none",
-            http="httptools",
+            http=lane(find),
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
-            timeout_keep_alive=75,
             limit_concurrency=max_concurrent_requests + 1,  # uvicorn refuses from this one on
         )
         self._server = _Server(config)

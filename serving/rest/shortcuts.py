@@ -7,6 +7,8 @@ from starlette.applications import Starlette
 from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from serving.rest.endpoint import Endpoint
+
 _MOST, _LONGEST = 1024, 256
 
 
@@ -32,6 +34,12 @@ class Shortcuts:
         else:
             endpoint, scope["path_params"] = found
             await endpoint(scope, receive, send)
+
+    def find(self, method: str, path: str) -> tuple[Endpoint, Mapping[str, str]] | None:
+        """The endpoint behind a method and a path, and the parameters of the path."""
+        scope: Scope = {"type": "http", "method": method, "path": path, "root_path": "", "headers": []}
+        found = self._found((method, "", path), scope)
+        return found if found is not None and isinstance(found[0], Endpoint) else None  # type: ignore[return-value]
 
     def _found(self, key: tuple[str, str, str], scope: Scope) -> tuple[ASGIApp, Mapping[str, Any]] | None:
         for route in self.routes:

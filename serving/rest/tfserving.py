@@ -8,7 +8,7 @@ import orjson
 from starlette.responses import Response
 
 from serving.control import Control
-from serving.engine import Engine, InferRequest, ModelMetadata
+from serving.engine import Engine, InferRequest
 from serving.errors import InvalidInput
 from serving.offload import sized
 from serving.quoting import listed, shown
@@ -17,6 +17,7 @@ from serving.rest.arrays import dump, nbytes, parse
 from serving.rest.endpoint import Call
 from serving.rest.example_json import to_examples
 from serving.rest.metadata_json import described
+from serving.servables.metadata import ModelMetadata
 from serving.signature import Signature
 from serving.tfserving.classification import CLASSIFY, REGRESS
 from serving.tfserving.rules import Address, check_served

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from serving.errors import DeadlineExceeded, Internal, Unavailable
+from serving.servables.deadlines import Deadlines
 from serving.servables.policy import Arrays, BatchPolicy
 from serving.servables.queue import Job, Queue
 
@@ -77,8 +78,10 @@ class Batcher:
         self._policy = policy
         self._executor = executor
         self._observe = observe
-        self._ruled = tuple(name for name, rule in policy.rules.items() if rule.axis is not None)
+        # The variable axis of each input that has one.
+        self._ruled = {name: rule.axis for name, rule in policy.rules.items() if rule.axis is not None}
         self._queue = Queue(policy)
+        self._deadlines = Deadlines()
         self._worker: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -107,26 +110,40 @@ class Batcher:
             raise Unavailable("the model is being unloaded")
         nbytes = sum([array.nbytes for array in inputs.values()])
         self._queue.admit(rows, nbytes)
-        loop = asyncio.get_running_loop()
-        slices = [inputs] if rows <= size or not self._queue.merges else _sliced(inputs, rows, size)
-        jobs = [self._job(part, deadline, loop) for part in slices]
-        for job in jobs:
-            self._queue.add(job)
-        if self._worker is None:
-            self._worker = loop.create_task(self._work())
-        timer = loop.call_at(loop.time() + deadline - time.monotonic(), _expire, jobs)
+        if rows <= size or not self._queue.merges:
+            return await self._answer_to(self._wait(inputs, rows, nbytes, deadline))
+        slices = _sliced(inputs, rows, size)
+        jobs = [self._wait(part, self._rows_of(part), nbytes // len(slices), deadline) for part in slices]
         try:
-            answers = [await job.future for job in jobs]
+            answers = [await self._answer_to(job) for job in jobs]
         finally:
-            timer.cancel()
             for job in jobs:
-                job.future.cancel()
-                self._queue.release(job)
-        if len(answers) == 1:
-            return answers[0]
+                self._give_up(job)
         if not self._queue.merges:  # another request has shown meanwhile that none may be cut
             raise _NotByRows("the request was cut")
         return _joined(answers)
+
+    def _wait(self, inputs: Arrays, rows: int, nbytes: int, deadline: float) -> Job:
+        """Queues a request, or a slice of one."""
+        job = self._job(inputs, rows, nbytes, deadline)
+        self._queue.add(job)
+        self._deadlines.add(job)
+        if self._worker is None:
+            self._worker = asyncio.get_running_loop().create_task(self._work())
+        return job
+
+    async def _answer_to(self, job: Job) -> Arrays:
+        try:
+            return await job.future
+        finally:
+            self._give_up(job)
+
+    def _give_up(self, job: Job) -> None:
+        """Nobody waits for its answer any more, or it has one."""
+        self._deadlines.remove(job)
+        if job.waits:
+            job.future.cancel()
+            self._queue.release(job)
 
     async def close(self, timeout: float) -> None:
         """Refuses new requests and waits for the accepted ones, `timeout` seconds at most."""
@@ -138,18 +155,25 @@ class Batcher:
     def _rows_of(self, inputs: Arrays) -> int:
         return len(next(iter(inputs.values()))) if self._policy.merges and inputs else 1
 
-    def _job(self, inputs: Arrays, deadline: float, loop: asyncio.AbstractEventLoop) -> Job:
-        rules = self._policy.rules
-        lengths = tuple(rules[name].bucket(inputs[name].shape[rules[name].axis or 0]) for name in self._ruled)
-        rest = tuple(
-            array.shape[1:] if name not in self._ruled else _without(array.shape[1:], (rules[name].axis or 1) - 1)
-            for name, array in inputs.items()
-        )
-        rows = self._rows_of(inputs)
-        nbytes = sum(array.nbytes for array in inputs.values())
-        first = next(iter(inputs.values()), None)
-        reported = len(first) if self._policy.has_rows and first is not None and first.ndim else rows
-        return Job(inputs, rows, reported, lengths, rest, deadline, loop.create_future(), time.monotonic(), nbytes)
+    def _job(self, inputs: Arrays, rows: int, nbytes: int, deadline: float) -> Job:
+        lengths: tuple[int, ...] = ()
+        if self._ruled:
+            rules = self._policy.rules
+            lengths = tuple([rules[name].bucket(inputs[name].shape[axis]) for name, axis in self._ruled.items()])
+            rest = tuple(
+                [
+                    _without(array.shape[1:], self._ruled[name] - 1) if name in self._ruled else array.shape[1:]
+                    for name, array in inputs.items()
+                ]
+            )
+        else:
+            rest = tuple([array.shape[1:] for array in inputs.values()])
+        reported = rows
+        if self._policy.has_rows and not self._policy.merges and inputs:
+            first = next(iter(inputs.values()))
+            reported = len(first) if first.ndim else rows
+        future = asyncio.get_running_loop().create_future()
+        return Job(inputs, rows, reported, lengths, rest, deadline, future, time.monotonic(), nbytes)
 
     async def _work(self) -> None:
         """Drains the queue batch by batch, then ends; the next arrival starts it again."""
@@ -220,16 +244,25 @@ class Batcher:
     def _merge(self, name: str, batch: Sequence[Job], size: int) -> np.ndarray:
         """One input of all requests, padded in length and then in rows; without a copy where nothing is added."""
         arrays = [job.inputs[name] for job in batch]
-        length = None
+        first = arrays[0]
+        shape = list(first.shape)
+        if self._policy.merges:
+            shape[0] = size
         if name in self._ruled:
-            length = batch[0].lengths[self._ruled.index(name)]
-        if length is not None:
-            rule = self._policy.rules[name]
-            arrays = [rule.padded(array, length) for array in arrays]
-        missing = size - sum(len(array) for array in arrays) if self._policy.merges else 0
-        if missing:  # a repeated row is always a valid one
-            arrays.append(np.repeat(arrays[-1][-1:], missing, axis=0))
-        return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+            shape[self._ruled[name]] = batch[0].lengths[list(self._ruled).index(name)]
+        if tuple(shape) == first.shape:
+            return first
+        merged = np.empty(shape, first.dtype)
+        start = 0
+        for array in arrays:
+            stop = start + len(array)
+            if array.shape[1:] == merged.shape[1:]:
+                merged[start:stop] = array
+            else:
+                self._policy.rules[name].fill(merged[start:stop], array)
+            start = stop
+        merged[start:] = merged[start - 1 : start]  # a repeated row is always a valid one
+        return merged
 
 
 def _report(batch: Sequence[Job], computed: _Computed, started: float) -> BatchReport:
@@ -247,13 +280,6 @@ def _report(batch: Sequence[Job], computed: _Computed, started: float) -> BatchR
         output_seconds=split - ran,
         request_rows=[job.reported for job in batch],
     )
-
-
-def _expire(jobs: Sequence[Job]) -> None:
-    for job in jobs:
-        if not job.future.done():
-            job.future.set_exception(DeadlineExceeded("the deadline passed before the answer was ready"))
-            job.future.exception()
 
 
 def _sliced(inputs: Arrays, rows: int, size: int) -> list[Arrays]:

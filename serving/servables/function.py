@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from functools import partial
 
@@ -78,13 +78,14 @@ class Function:
         with_rows = [record for record in self._records if not self._has_rows or self.rows(record)]
         self._samples = Samples(signature, self._rules, with_rows, has_rows=self._has_rows)
 
-    async def infer(self, inputs: Arrays, deadline: float) -> Arrays:
+    def infer(self, inputs: Arrays, deadline: float) -> Awaitable[Arrays]:
         """Checks the inputs against the signature and the rules, then queues them."""
-        if self._rules and sum(array.nbytes for array in inputs.values()) > _LARGE_BYTES:
-            checked = await asyncio.to_thread(self._checked, inputs)
-        else:
-            checked = self._checked(inputs)
-        return await self.batcher.submit(checked, deadline)
+        if self._rules and sum([array.nbytes for array in inputs.values()]) > _LARGE_BYTES:
+            return self._infer_large(inputs, deadline)
+        return self.batcher.submit(self._checked(inputs), deadline)
+
+    async def _infer_large(self, inputs: Arrays, deadline: float) -> Arrays:
+        return await self.batcher.submit(await asyncio.to_thread(self._checked, inputs), deadline)
 
     def rows(self, inputs: Arrays) -> int:
         """How many inferences a request asks for: its rows, where this signature has a batch axis."""
@@ -97,20 +98,30 @@ class Function:
         specs = self.program.signature.inputs
         if inputs.keys() != specs.keys():
             inputs = self._completed(inputs)
-        ordered = {name: _as_objects(inputs[name]) for name in specs}
+        ordered: dict[str, np.ndarray] = {}
         for name, spec in specs.items():
-            check_input(spec, ordered[name])
-        if self._rules or self._batched:
-            if self._has_rows and any(not array.ndim for array in ordered.values()):
-                raise InvalidInput("Batching session Run() input tensors must have at least one dimension.")
-            rows = {name: len(array) for name, array in ordered.items()} if self._has_rows else {}
-            if len(set(rows.values())) > 1:
-                raise InvalidInput(f"all inputs must have the same number of rows; received: {rows}")
-            if self._rules and not all(rows.values()):
-                raise InvalidInput("a batch must have at least one row; received: none")
+            array = inputs[name]
+            if array.dtype.kind in "SU":
+                array = _as_objects(array)
+            check_input(spec, array)
+            ordered[name] = array
+        if self._has_rows and (self._rules or self._batched):
+            self._check_rows(ordered)
         for name, rule in self._rules.items():
             rule.check(name, ordered[name])
         return ordered
+
+    def _check_rows(self, inputs: Arrays) -> None:
+        counts = set()
+        for array in inputs.values():
+            if not array.ndim:
+                raise InvalidInput("Batching session Run() input tensors must have at least one dimension.")
+            counts.add(len(array))
+        if len(counts) > 1:
+            rows = {name: len(array) for name, array in inputs.items()}
+            raise InvalidInput(f"all inputs must have the same number of rows; received: {rows}")
+        if self._rules and 0 in counts:
+            raise InvalidInput("a batch must have at least one row; received: none")
 
     def _completed(self, inputs: Arrays) -> Arrays:
         """The inputs with the model's own values for those left out; says the rest as TF Serving does."""

@@ -59,12 +59,24 @@ class InputRule(BaseModel):
 
     def padded(self, array: np.ndarray, length: int) -> np.ndarray:
         """`array` with its variable axis filled up to `length`."""
-        missing = length - array.shape[self.axis or 0]
-        if self.axis is None or missing == 0:
+        axis = self.axis or 0
+        if self.axis is None or array.shape[axis] == length:
             return array
-        widths = [(0, 0)] * array.ndim
-        widths[self.axis] = (missing, 0) if self.side == "left" else (0, missing)
-        return np.pad(array, widths, constant_values=self.value)
+        wide = np.empty((*array.shape[:axis], length, *array.shape[axis + 1 :]), array.dtype)
+        self.fill(wide, array)
+        return wide
+
+    def fill(self, wide: np.ndarray, array: np.ndarray) -> None:
+        """Copies `array` into `wide`, which is longer on the variable axis, and pads the rest of it."""
+        axis = self.axis or 0
+        length = array.shape[axis]
+        before = (slice(None),) * axis
+        if self.side == "left":
+            wide[(*before, slice(-length, None) if length else slice(0, 0))] = array
+            wide[(*before, slice(None, -length) if length else slice(None))] = self.value
+        else:
+            wide[(*before, slice(length))] = array
+            wide[(*before, slice(length, None))] = self.value
 
     def fitted(self, array: np.ndarray, length: int) -> np.ndarray:
         """`array` cropped or padded to `length` on its variable axis."""
@@ -86,8 +98,11 @@ class InputRule(BaseModel):
             self._check_values(name, array)
 
     def _check_values(self, name: str, array: np.ndarray) -> None:
+        whole = bool(np.isfinite(array).all())
+        if whole and (not self.min_observed or not array.size or array[0].size >= self.min_observed):
+            return
         if not self.nan_allowed:
-            if not np.isfinite(array).all():
+            if not whole:
                 raise InvalidInput(f"input '{name}' must be finite; received: NaN or infinity in it")
             return
         if np.isinf(array).any():

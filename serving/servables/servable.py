@@ -14,6 +14,7 @@ from serving.servables.batching_parameters import BatchingParameters, read_batch
 from serving.servables.compiler import Compiler
 from serving.servables.function import Function
 from serving.servables.inputs import read_rules
+from serving.servables.metadata import ModelMetadata
 from serving.servables.policy import Arrays, BatchPolicy
 from serving.servables.statistics import ModelStatistics
 from serving.signature import Signature
@@ -66,6 +67,7 @@ class Servable:
         self.policies: Mapping[str, BatchPolicy] = {key: f.policy for key, f in functions.items()}
         self.refusals = model.signatures.refusals
         self.definitions = model.signatures.definitions
+        self.metadata = ModelMetadata(name, version, self.signatures, self.policies, self.refusals, self.definitions)
         self.statistics = statistics
         self._model = model
         self._functions = functions

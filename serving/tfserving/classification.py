@@ -10,10 +10,11 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from serving.engine import Engine, InferRequest, InferResult, ModelMetadata
+from serving.engine import Engine, InferRequest, InferResult
 from serving.errors import FailedPrecondition, InvalidInput
 from serving.offload import sized
 from serving.quoting import listed, shown
+from serving.servables.metadata import ModelMetadata
 from serving.signature import DEFAULT_SIGNATURE, Signature
 from serving.tfserving.examples import EXAMPLES_INPUT
 from serving.tfserving.rules import Address, check_served

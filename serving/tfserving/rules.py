@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from serving.control import Control
-from serving.engine import Engine, ModelMetadata
+from serving.engine import Engine
 from serving.errors import FailedPrecondition, InvalidInput, NotFound
 from serving.quoting import listed, shown
 from serving.repository import VersionStatus
+from serving.servables.metadata import ModelMetadata
 from serving.signature import DEFAULT_SIGNATURE, Signature
 
 # What clients of OpenVINO's make send who mean none; where a version has this number, it is meant.

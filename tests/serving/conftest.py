@@ -10,10 +10,11 @@ import pytest
 from tensorflow_serving.apis import get_model_metadata_pb2, input_pb2
 
 from serving.datatypes import BY_NAME
-from serving.engine import InferRequest, InferResult, ModelMetadata
+from serving.engine import InferRequest, InferResult
 from serving.errors import InvalidInput, NotFound
 from serving.repository import State, VersionStatus
 from serving.servables.inputs import check_input
+from serving.servables.metadata import ModelMetadata
 from serving.signature import Signature, TensorSpec
 
 ECHOED = [

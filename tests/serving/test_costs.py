@@ -10,6 +10,7 @@ import itertools
 import json
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from tritonclient.grpc import service_pb2
 from serving.control import Control
 from serving.engine import Engine
 from serving.grpc import oip, tfserving
-from serving.grpc.calls import service_handler
+from serving.grpc.calls import calls_of
 from serving.metrics import Metrics
 from serving.repository import Repository
 from serving.rest.app import build_app
@@ -120,18 +121,10 @@ def _infer_request():
 
 
 def _grpc(service, methods, name, payload):
-    class Context:
-        def time_remaining(self):
-            return 10.0
-
-    class Details:
-        method = f"/{service}/{name}"
-        invocation_metadata = ()
-
-    handler = service_handler(service, methods).service(Details)
+    call = calls_of(service, methods)[f"/{service}/{name}"]
 
     async def ask():
-        return await handler.unary_unary(payload, Context())
+        return await call.answer(payload, time.monotonic() + 10)
 
     return ask
 

@@ -72,7 +72,7 @@ class Connection(asyncio.Protocol):
     # What asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's are none by type
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are none by type
         self._outflow = Outflow(self._transport.write, self._sent)
         self._everyone.add(self)
         self._timer = asyncio.get_running_loop().call_later(_HELLO_SECONDS, self._close)

@@ -1,0 +1,268 @@
+"""Answers an inference whose request came whole without the detour through ASGI; uvicorn does all else.
+
+Nearly all requests of a busy server are alike: the same head again and again, with a body that is there when it is.
+Such a one is known by the bytes of its head. What is not framed so plainly goes to uvicorn, byte by byte as it came.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final, cast
+from urllib.parse import unquote
+
+import httptools
+from starlette.responses import Response
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+Direct = Callable[[Mapping[str, str], bytes], Awaitable[Response]]
+"""Answers a request by its headers (names in lower case) and its body, whatever happens; not a caller that has gone."""
+Find = Callable[[str, str], Direct | None]
+"""What answers a method and a path directly; None where nothing does."""
+
+# No caller goes without a word for longer; the time that uvicorn would use is per request, and costs as much.
+IDLE_SECONDS: Final = 75.0
+_NEVER = 10**9
+_END = b"\r\n\r\n"
+_MOST_KNOWN, _LONGEST_KNOWN = 1024, 2048
+_MOST_HEAD_BYTES = 65536
+_MOST_BODY_BYTES = 1 << 20  # what is larger may come in as many pieces as it likes
+# How long the rest of a request may be on its way before uvicorn waits for it, within limits of its own.
+_REST_SECONDS = 1.0
+_STATUS_LINE = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """The head of a request. length: of its body; None where it is not framed in the plainest way."""
+
+    length: int | None
+    direct: Direct | None = None
+    headers: Mapping[str, str] | None = None
+
+
+class Express(asyncio.Protocol):
+    """uvicorn's protocol for one connection, with a lane beside it. Made by `uvicorn.Server`.
+
+    find: what answers directly; `lane` makes a class that uvicorn can construct.
+    """
+
+    find: Find = staticmethod(lambda method, path: None)
+    known: dict[bytes, _Head]
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self._inner = HttpToolsProtocol(config, server_state, app_state, _loop)
+        self._inner.app = self._through_uvicorn
+        self._inner.timeout_keep_alive = _NEVER
+        self._app: Any = config.loaded_app
+        self._limit = config.limit_concurrency or _NEVER
+        self._state = server_state
+        self._loop = _loop or asyncio.get_running_loop()
+        self._waiting = b""  # what has come and was not looked at yet
+        self._working = 0  # requests without an answer: one here, or any number with uvicorn
+        self._task: asyncio.Task[None] | None = None
+        self._given_up = False  # whether all goes to uvicorn from now on
+        self._leaving = False
+        self._heard = self._loop.time()
+        self._rest: asyncio.TimerHandle | None = None
+
+    # What asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._inner.connection_made(self._transport)
+        connections = cast("set[Any]", self._state.connections)
+        connections.discard(self._inner)  # it knows only of its own requests
+        connections.add(self)
+        self._idle = self._loop.call_later(IDLE_SECONDS, self._end_if_idle)
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = self._loop.time()
+        if self._given_up:
+            self._inner.data_received(data)
+            return
+        self._waiting = self._waiting + data if self._waiting else data
+        if not self._working:
+            self._next()
+        elif len(self._waiting) > _MOST_BODY_BYTES:
+            self._transport.pause_reading()
+
+    def eof_received(self) -> None:
+        self._inner.eof_received()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        cast("set[Any]", self._state.connections).discard(self)
+        self._idle.cancel()
+        if self._rest is not None:
+            self._rest.cancel()
+        if self._task is not None:
+            self._task.cancel()
+        self._inner.connection_lost(error)
+
+    def pause_writing(self) -> None:
+        self._inner.pause_writing()
+        self._transport.pause_reading()  # who does not read answers must not ask for more
+
+    def resume_writing(self) -> None:
+        self._inner.resume_writing()
+        self._transport.resume_reading()
+
+    # What uvicorn's server calls
+
+    def shutdown(self) -> None:
+        """Ends when what was asked is answered."""
+        self._leaving = True
+        if self._given_up:
+            self._inner.shutdown()
+        elif not self._working:
+            self._transport.close()
+
+    # Request by request
+
+    def _next(self) -> None:
+        """Begins with the next request that has come, if there is a whole one."""
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
+        data = self._waiting
+        end = data.find(_END)
+        if end < 0:
+            if data:
+                self._wait_for_rest(len(data) > _MOST_HEAD_BYTES)
+            return
+        start = end + len(_END)
+        head = self.known.get(data[:start]) or self._read(data[:start])
+        if head.length is None or head.length > _MOST_BODY_BYTES or self._is_crowded():
+            self._give_up()
+            return
+        size = start + head.length
+        if len(data) < size:
+            self._wait_for_rest(False)
+            return
+        self._waiting = data[size:]
+        self._working += 1
+        if head.direct is None:
+            self._inner.data_received(data[:size])
+            return
+        assert head.headers is not None
+        self._task = self._loop.create_task(self._answer(head.direct, head.headers, data[start:size]))
+        self._state.tasks.add(self._task)
+        self._task.add_done_callback(self._state.tasks.discard)
+
+    def _is_crowded(self) -> bool:
+        """Whether uvicorn refuses what comes now."""
+        return len(self._state.connections) >= self._limit or len(self._state.tasks) >= self._limit
+
+    async def _answer(self, direct: Direct, headers: Mapping[str, str], body: bytes) -> None:
+        response = await direct(headers, body)
+        self._task = None
+        head: list[bytes | memoryview] = [_STATUS_LINE[response.status_code]]
+        for name, value in (*self._state.default_headers, *response.raw_headers):
+            head += (name, b": ", value, b"\r\n")
+        head += (b"connection: close\r\n\r\n" if self._leaving else b"\r\n", response.body)
+        self._transport.write(b"".join(head))
+        self._done()
+
+    async def _through_uvicorn(self, scope: Any, receive: Any, send: Any) -> None:
+        if self._given_up:  # else it was counted when it was handed on
+            self._working += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._loop.call_soon(self._done)  # after uvicorn has ended it
+
+    def _done(self) -> None:
+        self._working -= 1
+        self._heard = self._loop.time()
+        if self._transport.is_closing() or self._working:
+            return
+        if self._leaving and not self._given_up:
+            self._transport.close()
+        elif self._waiting:
+            self._transport.resume_reading()
+            self._next()
+
+    def _wait_for_rest(self, too_long: bool) -> None:
+        if too_long:
+            self._give_up()
+        else:
+            self._rest = self._loop.call_later(_REST_SECONDS, self._give_up)
+
+    def _give_up(self) -> None:
+        """Leaves this connection to uvicorn, which takes whatever HTTP allows."""
+        self._given_up = True
+        data, self._waiting = self._waiting, b""
+        self._inner.data_received(data)
+        if self._leaving:
+            self._inner.shutdown()
+
+    def _end_if_idle(self) -> None:
+        left = IDLE_SECONDS if self._working else self._heard + IDLE_SECONDS - self._loop.time()
+        if left <= 0:
+            self._transport.close()
+        else:
+            self._idle = self._loop.call_later(left, self._end_if_idle)
+
+    def _read(self, raw: bytes) -> _Head:
+        reader = _HeadReader(raw)
+        head = _Head(reader.length)
+        if head.length is not None and (direct := self.find(reader.method, reader.path)) is not None:
+            head = _Head(head.length, direct, reader.headers)
+        if len(raw) <= _LONGEST_KNOWN:
+            if len(self.known) >= _MOST_KNOWN:
+                self.known.clear()
+            self.known[raw] = head
+        return head
+
+
+class _HeadReader:
+    """Reads a head by httptools. length: None for all but plain requests of HTTP/1.1 that keep their connection."""
+
+    def __init__(self, raw: bytes) -> None:
+        self.method = self.path = ""
+        self.headers: dict[str, str] = {}
+        self.length: int | None = None
+        self._url = b""
+        self._whole = False
+        parser = httptools.HttpRequestParser(self)
+        try:
+            parser.feed_data(raw)
+            path = httptools.parse_url(self._url).path.decode("ascii")
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade, UnicodeDecodeError, AttributeError):
+            return
+        length = self.headers.get("content-length", "0")
+        if (
+            self._whole
+            and parser.get_http_version() == "1.1"
+            and parser.should_keep_alive()
+            and not parser.should_upgrade()
+            and self.headers.keys().isdisjoint(("transfer-encoding", "expect", "upgrade"))
+            and length.isascii()
+            and length.isdigit()
+            and len(length) < 16
+        ):
+            self.method, self.path, self.length = parser.get_method().decode("ascii"), unquote(path), int(length)
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        self._whole = True
+
+
+def lane(find: Find) -> type[Express]:
+    """The class of connections of a server whose requests `find` answers directly."""
+    return type("Lane", (Express,), {"find": staticmethod(find), "known": {}})
