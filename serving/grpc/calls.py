@@ -21,6 +21,7 @@ from serving.errors import Code, InvalidInput, ServingError, Unimplemented
 from serving.grpc.gate import Gate
 
 # Some write their answers themselves.
+Payload = bytes | memoryview
 Unary = Callable[[Any, float | None], Awaitable[Message | bytes]]
 Streaming = Callable[[Any, float | None], AsyncIterator[Message]]
 # Gets the requests as they come in; where one does not parse, their iterator raises.
@@ -32,12 +33,20 @@ _MAX_DETAILS_BYTES = 2000
 _log = logging.getLogger(__name__)
 
 
+def _from_string(request_class: type[Message], payload: Payload) -> Message:
+    return request_class.FromString(bytes(payload))
+
+
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """A unary method whose requests are counted, so that those that do not even parse must be as well."""
+    """A unary method whose requests are counted, so that those that do not even parse must be as well.
+
+    parse: makes of the class of requests and a payload what the method takes; raises DecodeError.
+    """
 
     method: Unary
     refusals: Callable[[], AbstractContextManager[None]]
+    parse: Callable[[type[Message], Payload], Any] = _from_string
 
 
 Methods = Mapping[str, Unary | Streaming | Bidirectional | Counted]
@@ -54,10 +63,13 @@ class Failure(Exception):
 
 @dataclass(frozen=True, slots=True)
 class UnaryCall:
-    """A method with one request and one answer. `answer` raises Failure and nothing else."""
+    """A method with one request and one answer.
+
+    answer: may keep the payload, which nobody changes; raises Failure and nothing else.
+    """
 
     path: str
-    answer: Callable[[bytes, float | None], Awaitable[bytes]]
+    answer: Callable[[Payload, float | None], Awaitable[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +106,18 @@ def calls_of(service: str, methods: Methods, gate: Gate | None = None) -> Calls:
 def _unary(path: str, declared: MethodDescriptor, method: Any, gate: Gate) -> UnaryCall:
     request_class = message_factory.GetMessageClass(declared.input_type)
     refusals: Callable[[], AbstractContextManager[None]] = nullcontext
+    parse = _from_string
     if isinstance(method, Counted):
-        method, refusals = method.method, method.refusals
+        method, refusals, parse = method.method, method.refusals, method.parse
 
-    async def answer(payload: bytes, deadline: float | None) -> bytes:
+    async def answer(payload: Payload, deadline: float | None) -> bytes:
         try:
             with Entry(declared.name, "GRPC"):
                 with refusals():
                     gate.enter()
                 try:
                     with refusals():
-                        request = _parse(request_class, payload)
+                        request = _parsed(request_class, payload, parse)
                     response = await method(request, deadline)
                     serialised: bytes = response if type(response) is bytes else response.SerializeToString()
                 finally:
@@ -122,7 +135,7 @@ def _stream(path: str, declared: MethodDescriptor, method: Any, gate: Gate) -> S
     async def answers(payloads: AsyncIterator[bytes], deadline: float | None) -> AsyncIterator[bytes]:
         try:
             with gate:
-                asked: Any = (_parse(request_class, payload) async for payload in payloads)
+                asked: Any = (_parsed(request_class, payload, _from_string) async for payload in payloads)
                 if not declared.client_streaming:
                     asked = await _only(asked)
                 async with aclosing(method(asked, deadline)) as responses:
@@ -154,9 +167,9 @@ def _unimplemented(path: str, declared: MethodDescriptor, offered: list[str]) ->
     return StreamCall(path, refuse)
 
 
-def _parse(request_class: type[Message], payload: bytes) -> Message:
+def _parsed(request_class: type[Message], payload: Payload, parse: Callable[[type[Message], Payload], Any]) -> Any:
     try:
-        return request_class.FromString(payload)
+        return parse(request_class, payload)
     except DecodeError:
         name = request_class.DESCRIPTOR.full_name
         raise InvalidInput(f"expected a serialised {name}, got {len(payload)} bytes that do not parse") from None

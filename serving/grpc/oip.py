@@ -1,6 +1,6 @@
 """The Open Inference Protocol's GRPCInferenceService."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from serving.control import Control
 from serving.engine import Engine, InferRequest, InferResult
 from serving.errors import InvalidInput
 from serving.grpc.calls import Counted, Methods
+from serving.grpc.large_messages import Parsed, parse_infer
 from serving.grpc.oip_tensors import decode_inputs, encode, has_typed_field
 from serving.grpc.parameters import plain
 from serving.grpc.triton import TritonExtensions
@@ -41,7 +42,7 @@ class InferenceService:
             "ModelReady": self.model_ready,
             "ServerMetadata": self.server_metadata,
             "ModelMetadata": in_tritons_words(self.model_metadata),
-            "ModelInfer": Counted(in_tritons_words(self.model_infer), engine.refusals),
+            "ModelInfer": Counted(in_tritons_words(self._infer), engine.refusals, parse_infer),
             **self._extensions.methods,
         }
 
@@ -78,6 +79,10 @@ class InferenceService:
         return response
 
     async def model_infer(self, request: Any, deadline: float | None) -> Any:
+        return await self._infer(Parsed(request), deadline)
+
+    async def _infer(self, parsed: Parsed, deadline: float | None) -> Any:
+        request, raw = parsed.message, parsed.raw or parsed.message.raw_input_contents
         with self._engine.refusals(request.model_name):
             options = read_options(plain(request.parameters))
             for tensor in (*request.inputs, *request.outputs):
@@ -86,7 +91,7 @@ class InferenceService:
             decoded = InferRequest(
                 model=request.model_name,
                 version=oip.version_number(request.model_version),
-                inputs=await _decoded(request, in_turn=options.sequence is not None),
+                inputs=await _decoded(request, raw, in_turn=options.sequence is not None),
                 signature=options.signature,
                 outputs=tuple(output.name for output in request.outputs),
                 deadline=options.deadline(deadline),
@@ -94,10 +99,10 @@ class InferenceService:
             )
         result = await self._engine.infer(decoded)
         nbytes = sum(array.nbytes for array in result.outputs.values())
-        return await sized(nbytes, _response, request, result, classes)
+        return await sized(nbytes, _response, request, bool(raw), result, classes)
 
 
-def _response(request: Any, result: InferResult, classes: Mapping[str, int]) -> Any:
+def _response(request: Any, raw: bool, result: InferResult, classes: Mapping[str, int]) -> Any:
     """The answer, raw where the request was or a type has no typed field.
 
     classes: for the outputs that are wanted so, how many of their highest values.
@@ -107,24 +112,24 @@ def _response(request: Any, result: InferResult, classes: Mapping[str, int]) -> 
         for name, array in result.outputs.items()
     }
     response = service_pb2.ModelInferResponse(model_name=result.model, model_version=str(result.version), id=request.id)
-    raw = bool(request.raw_input_contents) or not all(has_typed_field(*output) for output in outputs.items())
+    raw = raw or not all(has_typed_field(*output) for output in outputs.items())
     for name, array in outputs.items():
         encode(name, array, response, raw=raw)
     return response
 
 
-async def _decoded(request: Any, *, in_turn: bool) -> dict[str, np.ndarray]:
+async def _decoded(request: Any, raw: Sequence[bytes | memoryview], *, in_turn: bool) -> dict[str, np.ndarray]:
     """The inputs; in_turn: without giving way to requests that came later."""
     nbytes = request.ByteSize()
     if in_turn:
-        slow = not request.raw_input_contents or any(tensor.datatype == "BYTES" for tensor in request.inputs)
+        slow = not raw or any(tensor.datatype == "BYTES" for tensor in request.inputs)
         if slow and nbytes > LARGE_BYTES:
             raise InvalidInput(
                 f"expected at most {LARGE_BYTES} bytes, or numbers in raw_input_contents, for a step of a sequence; "
                 f"got {nbytes} bytes"
             )
-        return decode_inputs(request.inputs, request.raw_input_contents)
-    return await sized(nbytes, decode_inputs, request.inputs, request.raw_input_contents)
+        return decode_inputs(request.inputs, raw)
+    return await sized(nbytes, decode_inputs, request.inputs, raw)
 
 
 def _classes(output: Any) -> int:

@@ -28,7 +28,7 @@ _FIELD = {
 }
 
 
-def decode_inputs(tensors: Sequence[Any], raw: Sequence[bytes]) -> dict[str, np.ndarray]:
+def decode_inputs(tensors: Sequence[Any], raw: Sequence[bytes | memoryview]) -> dict[str, np.ndarray]:
     """The arrays of a ModelInferRequest; raw ones are read-only. Raises InvalidInput."""
     if raw and len(raw) != len(tensors):
         raise InvalidInput(f"expected raw_input_contents for all {len(tensors)} inputs, got {len(raw)}")

@@ -6,6 +6,7 @@ all means zeros.
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -39,16 +40,19 @@ _HALVES = ("float16", "bfloat16")
 _PACKED_KEY = {"float32": b"\x2a", "float64": b"\x32"}
 
 
-def decode_inputs(tensors: Mapping[str, Any], max_repeated_bytes: int) -> dict[str, np.ndarray]:
+def decode_inputs(
+    tensors: Mapping[str, Any], max_repeated_bytes: int, contents: Mapping[str, memoryview] = MappingProxyType({})
+) -> dict[str, np.ndarray]:
     """The arrays of a request, read-only where they share the message's memory.
 
+    contents: the `tensor_content` of those tensors of which it was not copied into the message.
     max_repeated_bytes bounds, over all inputs, the memory of tensors that have fewer values than elements:
     without it a message of thirty bytes could ask for a terabyte. Raises InvalidInput.
     """
     arrays = {}
     for name, tensor in tensors.items():
         try:
-            array, repeated = _decode(name, tensor, max_repeated_bytes)
+            array, repeated = _decode(name, tensor, max_repeated_bytes, contents.get(name))
         except InvalidInput as error:
             raise InvalidInput(f"tensor parsing error: {error.message}") from None
         max_repeated_bytes -= repeated
@@ -85,7 +89,7 @@ def describe(name: str, array: np.ndarray, tensor: Any) -> DataType:
     return kind
 
 
-def _decode(name: str, tensor: Any, max_repeated_bytes: int) -> tuple[np.ndarray, int]:
+def _decode(name: str, tensor: Any, max_repeated_bytes: int, apart: memoryview | None) -> tuple[np.ndarray, int]:
     kind = BY_TF_NUMBER.get(tensor.dtype)
     if kind is None:
         expected = ", ".join(known.tf_name for known in BY_TF_NUMBER.values())
@@ -94,8 +98,8 @@ def _decode(name: str, tensor: Any, max_repeated_bytes: int) -> tuple[np.ndarray
         raise InvalidInput(f"input {name!r}: expected a tensor_shape with its dimensions, got unknown_rank")
     shape = [dim.size for dim in tensor.tensor_shape.dim]
     count = element_count(name, shape)
-    if tensor.tensor_content:
-        return _from_content(name, tensor.tensor_content, kind, shape, count), 0
+    if content := apart or tensor.tensor_content:
+        return _from_content(name, content, kind, shape, count), 0
     given = len(getattr(tensor, _FIELD[kind.name])) // (2 if kind.name in _PARTS else 1)
     if given > count:  # before they are read: a message can hold millions
         raise InvalidInput(
@@ -117,9 +121,9 @@ def _decode(name: str, tensor: Any, max_repeated_bytes: int) -> tuple[np.ndarray
     return filled.reshape(shape), nbytes
 
 
-def _from_content(name: str, content: bytes, kind: DataType, shape: list[int], count: int) -> np.ndarray:
+def _from_content(name: str, content: bytes | memoryview, kind: DataType, shape: list[int], count: int) -> np.ndarray:
     if kind.name == "string":
-        return _from_string_content(name, content, count).reshape(shape)
+        return _from_string_content(name, bytes(content), count).reshape(shape)
     if len(content) != count * kind.dtype.itemsize:
         raise InvalidInput(
             f"input {name!r}: expected {count * kind.dtype.itemsize} bytes of tensor_content for "

@@ -16,6 +16,7 @@ from tensorflow_serving.apis import prediction_service_pb2 as prediction_service
 from serving.engine import Engine, InferRequest
 from serving.errors import InvalidInput, NotFound, Unimplemented
 from serving.grpc.calls import Counted, Methods
+from serving.grpc.large_messages import Parsed, parse_predict
 from serving.grpc.model_spec import addressed, describe
 from serving.grpc.predict_answers import PredictAnswers
 from serving.grpc.tensors import decode_inputs
@@ -43,17 +44,21 @@ class PredictionService:
         self._max_message_bytes = max_message_bytes
         self._answers = PredictAnswers(tensor_content=tensor_content)
         self.methods: Methods = {
-            "Predict": Counted(self.predict, engine.refusals),
+            "Predict": Counted(self.predict, engine.refusals, parse_predict),
             "Classify": Counted(self.classify, engine.refusals),
             "Regress": Counted(self.regress, engine.refusals),
             "MultiInference": Counted(self.multi_inference, engine.refusals),
             "GetModelMetadata": self.get_model_metadata,
         }
 
-    async def predict(self, request: Any, deadline: float | None) -> bytes:
+    async def predict(self, parsed: Parsed, deadline: float | None) -> bytes:
+        request = parsed.message
         with self._engine.refusals(request.model_spec.name):
             address = addressed(request)
-            inputs = await sized(request.ByteSize(), decode_inputs, request.inputs, self._max_message_bytes)
+            # Contents that lie apart cost nothing to read.
+            inputs = await sized(
+                request.ByteSize(), decode_inputs, request.inputs, self._max_message_bytes, parsed.contents
+            )
             metadata = await address.metadata(self._engine, deadline)
             signature = predict_signature(metadata, request.model_spec.signature_name)
             outputs = tuple(request.output_filter)

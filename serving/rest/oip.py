@@ -13,6 +13,7 @@ from serving.engine import Engine, InferRequest, InferResult
 from serving.errors import InvalidInput
 from serving.offload import sized
 from serving.oip.parameters import Options, read_options
+from serving.rest.answers import Body
 from serving.rest.arrays import nbytes, parse
 from serving.rest.endpoint import Call
 from serving.rest.errors import HttpError
@@ -90,8 +91,10 @@ class OpenInference:
         result = await self._engine.infer(asked.request)
         body, length = await sized(nbytes(result.outputs), _answer, result, asked)
         if length is None:
-            return Response(body, media_type="application/json")
-        return Response(body, headers={HEADER_LENGTH: str(length)}, media_type="application/octet-stream")
+            return Body(body)
+        answer = Body(body, b"application/octet-stream")
+        answer.raw_headers.append((HEADER_LENGTH.lower().encode(), b"%d" % length))
+        return answer
 
     async def _raw_request(self, call: Call) -> _Asked:
         """A body that is nothing but the bytes of the model's one input."""

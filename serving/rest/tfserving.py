@@ -13,6 +13,7 @@ from serving.errors import InvalidInput
 from serving.offload import sized
 from serving.quoting import listed, shown
 from serving.rest import predict_json
+from serving.rest.answers import Body
 from serving.rest.arrays import dump, nbytes, parse
 from serving.rest.endpoint import Call
 from serving.rest.example_json import to_examples
@@ -126,4 +127,4 @@ def _json_of(answer: Any) -> Response:
 
 
 def _json(body: bytes) -> Response:
-    return Response(body, media_type="application/json")
+    return Body(body)

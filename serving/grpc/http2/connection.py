@@ -76,13 +76,6 @@ class Connection(asyncio.Protocol):
         self._outflow = Outflow(self._transport.write, self._sent)
         self._everyone.add(self)
         self._timer = asyncio.get_running_loop().call_later(_HELLO_SECONDS, self._close)
-        settings = {
-            Setting.MAX_CONCURRENT_STREAMS: self._limits.calls,
-            Setting.INITIAL_WINDOW_SIZE: self._limits.window,
-            Setting.MAX_FRAME_SIZE: FRAME_BYTES,
-            Setting.MAX_HEADER_LIST_SIZE: MOST_HEADER_BYTES,
-        }
-        self._transport.write(frames.settings(settings) + frames.window_update(0, _WINDOW - frames.FIRST_WINDOW))
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -210,7 +203,17 @@ class Connection(asyncio.Protocol):
         else:
             self._greeted = True
             self._timer.cancel()
+            self._introduce()
         return self._greeted
+
+    def _introduce(self) -> None:
+        settings = {
+            Setting.MAX_CONCURRENT_STREAMS: self._limits.calls,
+            Setting.INITIAL_WINDOW_SIZE: self._limits.window,
+            Setting.MAX_FRAME_SIZE: FRAME_BYTES,
+            Setting.MAX_HEADER_LIST_SIZE: MOST_HEADER_BYTES,
+        }
+        self._transport.write(frames.settings(settings) + frames.window_update(0, _WINDOW - frames.FIRST_WINDOW))
 
     def _pass(self, data: bytes, start: int) -> int:
         """Hands on as much of a large frame as there is; returns where it ends."""
@@ -345,14 +348,16 @@ class Connection(asyncio.Protocol):
         self._introduced = True
         if flags & frames.ACK:
             return
-        for name, value in frames.read_settings(payload):
+        settings = frames.read_settings(payload)
+        # First, for what windows then let through comes after it.
+        self._transport.write(frames.frame(frames.SETTINGS, frames.ACK, 0))
+        for name, value in settings:
             if name == Setting.INITIAL_WINDOW_SIZE:
                 self._outflow.set_first_window(value, [stream.lane for stream in self._streams.values()])
             elif name == Setting.MAX_FRAME_SIZE:
                 self._outflow.set_frame_bytes(value)
             elif name == Setting.ENABLE_PUSH and value > 1:
                 raise ConnectionFault(Fault.PROTOCOL_ERROR, f"expected ENABLE_PUSH of 0 or 1, got {value}")
-        self._transport.write(frames.frame(frames.SETTINGS, frames.ACK, 0))
 
     def _take_push(self, *_: object) -> None:
         raise ConnectionFault(Fault.PROTOCOL_ERROR, "expected no PUSH_PROMISE from a client")

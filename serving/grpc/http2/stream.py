@@ -144,10 +144,11 @@ class Stream:
 
     async def _run(self, call: UnaryCall, whole: bytes | bytearray) -> None:
         try:
+            message: bytes | memoryview
             if whole[0]:
                 message = await unpacked(whole[0], whole[PREFIX_BYTES:], self._encoding, self._limits.message_bytes)
             else:
-                message = bytes(memoryview(whole)[PREFIX_BYTES:])
+                message = memoryview(whole).toreadonly()[PREFIX_BYTES:]
             answer = await call.answer(message, self._deadline)
         except Failure as failure:
             self._fail(failure)

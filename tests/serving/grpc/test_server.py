@@ -224,7 +224,7 @@ async def test_two_servers_share_a_port_only_when_told(engine):
     second = Server(engine, engine.control, addresses=[f"127.0.0.1:{port}"], reuse_port=True)
     assert await second.start() == port
     third = Server(engine, engine.control, addresses=[f"127.0.0.1:{port}"])
-    with pytest.raises(RuntimeError, match=f"{port}"):
+    with pytest.raises(OSError, match=f"{port}"):
         await third.start()
     await first.drain(0)
     await second.drain(0)
