@@ -18,9 +18,11 @@ from serving.metrics import forget_dead_workers, process_metrics
 from serving.peers import Peers
 from serving.peers.agreement import Agreement
 from serving.peers.orders import OrderBook
+from serving.peers.switches import Switches
 from serving.peers.turns import Turns
 from serving.repository import Repository, RepositoryEvents
 from serving.repository.config_file import ConfigFile
+from serving.repository.loading import at_once, nothing_waits
 from serving.repository.model_config import ModelConfig, parse
 from serving.rest.app import build_app
 from serving.rest.entrance import Entrance
@@ -52,14 +54,18 @@ class Worker:
         self._metrics = process_metrics()
         self._book = OrderBook(settings.run_directory) if settings.run_directory is not None else None
         ordered = None if self._book is None else self._book.read().config
-        self._agreement = Agreement(lambda model, version: self._repository.awaits(model, version))
+        agreement: Agreement | None = None
+        if settings.run_directory is not None:
+            switches = Switches(settings.run_directory)
+            agreement = Agreement(switches, lambda model, version: self._repository.awaits(model, version))
         self._repository = Repository(
             models_of(settings) if ordered is None else parse(ordered),
             VersionLoader(settings, self._metrics),
             poll_seconds=settings.file_system_poll_wait_seconds,
             grace_seconds=settings.grace_period_seconds,
             policy=policy_of(settings),
-            agree=self._agreement.instant,
+            agree=at_once if agreement is None else agreement.agree,
+            let_in=nothing_waits if agreement is None else agreement.let_in,
             turn=nullcontext if settings.run_directory is None else Turns(settings.run_directory).one,
             cache=settings.model_cache_directory,
             events=RepositoryEvents(self._metrics.loaded, self._metrics.unloaded, self._metrics.load_failed),
@@ -75,9 +81,9 @@ class Worker:
         )
         self._control = Control(self._repository)
         self._peers: Peers | None = None
-        if self._book is not None and settings.run_directory is not None:
-            self._peers = Peers(settings.run_directory, {**self._control.answers, **self._agreement.answers})
-            self._agreement.join(self._peers)
+        if self._book is not None and agreement is not None and settings.run_directory is not None:
+            self._peers = Peers(settings.run_directory, {**self._control.answers, **agreement.answers})
+            agreement.join(self._peers)
             self._control.join(self._peers, self._book)
         app = build_app(
             self.engine,
@@ -128,6 +134,8 @@ class Worker:
             await self._repository.start()
             self._watch_config()
             await self._control.enter(time.monotonic() + _ENTER_SECONDS)
+            if self._peers is not None:  # until now, the others switched to new versions without this worker
+                await self._repository.catch_up()
             await self._listeners.open()
             self._serving = True
         except Exception:

@@ -1,43 +1,65 @@
-"""All workers of a server begin to serve a new version at one instant.
+"""All workers of a server begin to serve a new version at once.
 
-Each loads it at its own pace. When all are done, the one of them with the lowest number names an instant a little
-ahead, on the clock that all processes of a machine share; whoever is asked after it answers with the new version,
-whichever worker that is. So no caller who has seen the new version meets the old one again.
+Each loads it at its own pace. When all are done, the one of them with the lowest number writes down the switch, where
+each of them looks whenever somebody asks for a version. So no caller who has seen the new version meets the old one
+again, in whichever worker; one that was stopped since it had loaded the version answers with it when it goes on.
+
+Left out, and serving the old version until they have loaded the new one themselves, are workers that fail to load it,
+that say for a minute that they are still loading, or that say nothing at all for ten seconds before they are done.
 """
 
 import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from serving.peers.peers import Answer, Peers
+from serving.peers.switches import Switches, key_of
 
 _log = logging.getLogger(__name__)
-# From naming the instant until it comes the others must have heard of it; busy workers hear late.
-_LEAST_AHEAD_SECONDS = 0.1
-_MOST_AHEAD_SECONDS = 2.0
-_AHEAD_TRIPS = 5
 _POLL_SECONDS = 0.02
-_ANSWER_SECONDS = 2.0
 # How long a worker waits for others that are still loading, or are not even aware that there is something to load.
 _PATIENCE_SECONDS = 60.0
+# And for one that does not answer. On a busy machine it takes its time; one that hangs must not keep the others.
+_SILENCE_SECONDS = 10.0
 # Where a worker can be with a version.
 _LOADING, _PREPARED, _UNCONCERNED = "loading", "prepared", "unconcerned"
 
 
-class Agreement:
-    """One worker's part.
+@dataclass(frozen=True, eq=False, slots=True)
+class _Arrival:
+    """A version that is loaded and waits; what it waits for is a switch after the first `since`."""
 
+    which: tuple[str, int]
+    since: int
+    install: Callable[[], None]
+    came: asyncio.Future[None]
+
+
+class Agreement:
+    """One worker's part. Its methods are called in the event loop.
+
+    switches: where the workers write down what all have switched to.
     concerned: whether this worker will have (model, version) later, or may: then the others wait for it.
+    patience, silence: how many seconds it waits for others that are loading, and for one that does not answer.
     """
 
-    def __init__(self, concerned: Callable[[str, int], bool], *, patience: float = _PATIENCE_SECONDS) -> None:
+    def __init__(
+        self,
+        switches: Switches,
+        concerned: Callable[[str, int], bool],
+        *,
+        patience: float = _PATIENCE_SECONDS,
+        silence: float = _SILENCE_SECONDS,
+    ) -> None:
+        self._switches = switches
         self._concerned = concerned
         self._patience = patience
+        self._silence = silence
         self._peers: Peers | None = None
-        self._prepared: dict[tuple[str, int], asyncio.Future[float]] = {}
-        self._telling: set[asyncio.Task[Mapping[int, Any]]] = set()
+        self._arrivals: list[_Arrival] = []
 
     def join(self, peers: Peers) -> None:
         """From now on there are others to agree with."""
@@ -46,76 +68,72 @@ class Agreement:
     @property
     def answers(self) -> Mapping[str, Answer]:
         """What this worker answers to the others' questions, for `Peers`."""
-        return {"point": self._point, "switch": self._switch}
+        return {"point": self._point}
 
-    async def instant(self, model: str, version: int) -> float:
-        """When (model, version), which this worker has loaded, shall serve: on the clock of time.monotonic().
+    def let_in(self) -> None:
+        """Installs what has been switched to; to be called before every look at what serves."""
+        if self._switches.is_rung():
+            self._read()
 
-        Returns when every other worker has loaded it too, has failed to, or has kept this one waiting for too long.
+    async def agree(self, model: str, version: int, install: Callable[[], None]) -> None:
+        """Returns when `install` was called: once all workers switch to (model, version), which this one has loaded.
+
+        That is when every other worker has loaded it too, has failed to, or has kept this one waiting for too long.
+        Raises OSError, and has not called `install`, where the switch cannot be written down.
         """
-        if self._peers is None:
-            return time.monotonic()
-        which = (model, version)
-        named: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-        self._prepared[which] = named
+        self._read()  # a switch to what had this number before is none to this
+        came = asyncio.get_running_loop().create_future()
+        arrival = _Arrival((model, version), self._switches.count, install, came)
+        self._arrivals.append(arrival)
+        leading = asyncio.create_task(self._lead(arrival))
         try:
-            limit = time.monotonic() + self._patience
-            while time.monotonic() < limit:
-                asked = time.monotonic()
-                asking = asyncio.create_task(self._leads(model, version))
-                # Whoever is busy hears late, so it must not wait for an answer before it listens.
-                either: set[asyncio.Future[Any]] = {named, asking}
-                try:
-                    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    if not asking.done():
-                        asking.cancel()
-                if named.done():
-                    return named.result()
-                if asking.result():
-                    return self._name(model, version, time.monotonic() - asked)
-                await asyncio.wait({named}, timeout=_POLL_SECONDS)
-                if named.done():
-                    return named.result()
-            _log.warning("version %d of %s serves in this worker first: others are still loading", version, model)
-            return time.monotonic()
+            while not came.done() and not leading.done():
+                await asyncio.wait({came, leading}, timeout=_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                self._read()
+            if not came.done():
+                await leading  # it failed
         finally:
-            if self._prepared.get(which) is named:  # else the model came anew meanwhile
-                del self._prepared[which]
+            leading.cancel()
+            if arrival in self._arrivals:
+                self._arrivals.remove(arrival)
 
-    async def _leads(self, model: str, version: int) -> bool:
+    def _read(self) -> None:
+        """Lets in what the others have switched to, too, if one ended before it could ring."""
+        for key in self._switches.read():
+            for arrival in [arrival for arrival in self._arrivals if key_of(*arrival.which) == key]:
+                self._arrivals.remove(arrival)
+                arrival.install()
+                arrival.came.set_result(None)
+
+    async def _lead(self, arrival: _Arrival) -> None:
+        """Makes the switch when it is this worker's to make. Where two come to think so, the first one's counts."""
+        limit = time.monotonic() + self._patience
+        while not await self._may_lead(*arrival.which):
+            if time.monotonic() >= limit:
+                model, version = arrival.which
+                _log.warning("version %d of %s serves while other workers are still loading it", version, model)
+                break
+            await asyncio.sleep(_POLL_SECONDS)
+        self._read()
+        if not arrival.came.done():
+            self._switches.make(key_of(*arrival.which), arrival.since)
+            self._read()
+
+    async def _may_lead(self, model: str, version: int) -> bool:
         """Whether nobody is still loading it, and nobody with a lower number has loaded it."""
-        assert self._peers is not None
-        points = await self._ask("point", model=model, version=version)
+        if self._peers is None:
+            return True
+        # The answers of those that answer: the others are left out.
+        deadline = time.monotonic() + self._silence
+        points = await self._peers.ask("point", deadline, lenient=True, model=model, version=version)
         return not any(
             point == _LOADING or (point == _PREPARED and number < self._peers.number)
             for number, point in points.items()
         )
 
-    def _name(self, model: str, version: int, trip: float) -> float:
-        """Tells the others an instant, as far ahead as suits the seconds that the last question to them took."""
-        assert self._peers is not None
-        if not self._peers.pids():
-            return time.monotonic()
-        at = time.monotonic() + min(max(_LEAST_AHEAD_SECONDS, _AHEAD_TRIPS * trip), _MOST_AHEAD_SECONDS)
-        # Without waiting for what they say to it: this worker must not be late itself.
-        telling = asyncio.create_task(self._ask("switch", model=model, version=version, at=at))
-        self._telling.add(telling)
-        telling.add_done_callback(self._telling.discard)
-        return at
-
-    async def _ask(self, question: str, **arguments: Any) -> Mapping[int, Any]:
-        """The answers of those that answer: one that hangs must not keep the others from a new version."""
-        assert self._peers is not None
-        return await self._peers.ask(question, time.monotonic() + _ANSWER_SECONDS, lenient=True, **arguments)
-
     async def _point(self, arguments: Mapping[str, Any]) -> str:
         which = (arguments["model"], arguments["version"])
-        if which in self._prepared:
+        self._read()
+        if any(arrival.which == which for arrival in self._arrivals):
             return _PREPARED
         return _LOADING if self._concerned(*which) else _UNCONCERNED
-
-    async def _switch(self, arguments: Mapping[str, Any]) -> None:
-        named = self._prepared.get((arguments["model"], arguments["version"]))
-        if named is not None and not named.done():
-            named.set_result(arguments["at"])

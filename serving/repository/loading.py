@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -59,9 +58,16 @@ DEFAULT_POLICY = LoadPolicy()
 NO_EVENTS = RepositoryEvents()
 
 
-async def at_once(model: str, version: int) -> float:  # noqa: ARG001
+Agree = Callable[[str, int, Callable[[], None]], Awaitable[None]]
+
+
+async def at_once(model: str, version: int, install: Callable[[], None]) -> None:  # noqa: ARG001
     """Nobody else has to be asked when this version may serve."""
-    return time.monotonic()
+    install()
+
+
+def nothing_waits() -> None:
+    """There is nothing to let in, for all that has loaded serves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +75,16 @@ class Loading:
     """What all models share.
 
     load: makes a servable of (name, version, directory); blocks.
-    agree: when a loaded version shall serve, on the clock of time.monotonic(); others may have to load it first.
+    agree: calls what makes a loaded version serve when it may, and returns; others may have to load it first.
+    let_in: makes serve what may serve by now; called before every look at what does.
     turn: entered while a version loads beside one that serves; others may load theirs first.
     """
 
     load: Callable[[str, int, Path], Servable]
     policy: LoadPolicy = DEFAULT_POLICY
     events: RepositoryEvents = NO_EVENTS
-    agree: Callable[[str, int], Awaitable[float]] = at_once
+    agree: Agree = at_once
+    let_in: Callable[[], None] = nothing_waits
     grace_seconds: float = 30.0
     turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
     slots: Slots = field(init=False)

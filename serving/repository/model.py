@@ -16,7 +16,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from serving.errors import DeadlineExceeded, ServingError
-from serving.repository.arrivals import Arrivals
 from serving.repository.loading import Loading, may_pass, told
 from serving.repository.model_config import ModelConfig
 from serving.repository.source import Source
@@ -39,6 +38,7 @@ class _Load:
     begun: bool = False  # in a thread, where nothing can stop it
     failures: int = 0
     needs_room: bool = False
+    came: bool = False  # and serves
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,6 @@ class Model:
         self._source = Source(store)
         self._loading = loading
         self._current: Servable | None = None
-        self._arrivals = Arrivals()
         self._statuses = Statuses()
         self._failed: dict[int, Fingerprint] = {}
         self._loaded: dict[int, _Loaded] = {}
@@ -87,22 +86,23 @@ class Model:
     @property
     def current(self) -> Servable | None:
         """The newest version that is available."""
-        self._arrivals.let_in()
+        self._loading.let_in()
         return self._current
 
     def servables(self) -> Iterable[Servable]:
         """Every version that is available now."""
+        self._loading.let_in()
         return [loaded.servable for loaded in self._loaded.values()]
 
     def version(self, version: int) -> Servable | None:
         """One version, if it is available."""
-        if version not in self._loaded:  # else it may have been looked up just before the instant, and answers still
-            self._arrivals.let_in()
+        self._loading.let_in()
         loaded = self._loaded.get(version)
         return loaded.servable if loaded is not None else None
 
     def statuses(self) -> Sequence[VersionStatus]:
         """Every version that was tried, newest first."""
+        self._loading.let_in()
         return self._statuses.all()
 
     def failure(self, version: int | None = None) -> VersionStatus | None:
@@ -111,10 +111,12 @@ class Model:
 
     def awaits(self, version: int) -> bool:
         """Whether this version is on its way, or may be: it was not seen here yet, or not at rest."""
-        if self._withdrawn or self._stopped or version in self._loaded:
+        if self._withdrawn or self._stopped:
             return False
         if version in self._loads:
-            return True
+            return not self._loads[version].came
+        if version in self._loaded:
+            return self._is_outdated(version)
         found = self._source.found or {}
         if version not in found:
             return all(version > other for other in self._loaded)
@@ -131,6 +133,11 @@ class Model:
             self._failed.clear()
             self._first_round = True
         self._reconcile()
+
+    async def catch_up(self) -> None:
+        """Looks for versions now; returns when each that should serve does, or has failed."""
+        await asyncio.wait({self.look(trust=True)})
+        await self.settled()
 
     async def ask(self) -> None:
         """Lets a withdrawn model serve again, tries what failed once more, and replaces what has changed on disk."""
@@ -290,7 +297,8 @@ class Model:
         began = time.monotonic()
         try:
             async with asyncio.timeout(policy.limit_seconds):
-                servable, instant = await self._load(version, load, store)
+                servable = await self._load(version, load, store)
+            await self._arrive(version, load, _Loaded(servable, store, fingerprint), began)
         except Exception as error:
             if isinstance(error, TimeoutError) and time.monotonic() - began >= policy.limit_seconds:
                 error = DeadlineExceeded(f"loading took longer than {policy.limit_seconds:.0f} s")
@@ -308,12 +316,9 @@ class Model:
             if not again:
                 self._failed[version] = fingerprint
             return not again
-        install = partial(self._install, version, _Loaded(servable, store, fingerprint), began)
-        await self._arrivals.wait(instant, install, partial(_close_unused, servable))
         return True
 
-    async def _load(self, version: int, load: _Load, store: Store) -> tuple[Servable, float]:
-        """The loaded version, and when it shall serve, on the clock of time.monotonic()."""
+    async def _load(self, version: int, load: _Load, store: Store) -> Servable:
         name, shared = self.config.name, self._loading
         async with shared.slots.one():
             load.begun = True
@@ -338,13 +343,18 @@ class Model:
                     except BaseException:
                         await servable.close(0)
                         raise
-        try:
-            return servable, await shared.agree(name, version)
-        except BaseException:
-            await servable.close(0)
-            raise
+        return servable
 
-    def _install(self, version: int, loaded: _Loaded, began: float) -> None:
+    async def _arrive(self, version: int, load: _Load, loaded: _Loaded, began: float) -> None:
+        """Returns when it serves, which it does as soon as all workers agree."""
+        try:
+            await self._loading.agree(self.config.name, version, partial(self._install, version, load, loaded, began))
+        finally:
+            if not load.came:
+                await loaded.servable.close(0)
+
+    def _install(self, version: int, load: _Load, loaded: _Loaded, began: float) -> None:
+        load.came = True
         seconds = time.monotonic() - began
         name = self.config.name
         replaced = self._loaded.get(version)

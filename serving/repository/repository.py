@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +22,16 @@ from serving.errors import (
     UnknownServable,
 )
 from serving.repository.labels import Labels
-from serving.repository.loading import DEFAULT_POLICY, NO_EVENTS, Loading, LoadPolicy, RepositoryEvents, at_once
+from serving.repository.loading import (
+    DEFAULT_POLICY,
+    NO_EVENTS,
+    Agree,
+    Loading,
+    LoadPolicy,
+    RepositoryEvents,
+    at_once,
+    nothing_waits,
+)
 from serving.repository.model import Model
 from serving.repository.model_config import ModelConfig
 from serving.repository.status import State, VersionStatus
@@ -47,7 +56,8 @@ class Repository:
     source: a directory of models, looked at again and again; or a fixed set of models, until `reconfigure`.
     load: makes a servable of (name, version, directory); blocks; runs in a thread.
     poll_seconds: time between looks at the directories; 0 for only one look.
-    agree: when a loaded (name, version) shall serve, on the clock of time.monotonic().
+    agree: calls what makes a loaded (name, version) serve when it may, and returns.
+    let_in: makes serve what may serve by now; called before every look at what does.
     turn: entered while a version loads beside one that serves.
     cache: where copies of remote versions go.
     """
@@ -61,7 +71,8 @@ class Repository:
         grace_seconds: float = 30.0,
         policy: LoadPolicy = DEFAULT_POLICY,
         events: RepositoryEvents = NO_EVENTS,
-        agree: Callable[[str, int], Awaitable[float]] = at_once,
+        agree: Agree = at_once,
+        let_in: Callable[[], None] = nothing_waits,
         turn: Callable[[], AbstractAsyncContextManager[None]] = contextlib.nullcontext,
         cache: Path | None = None,
     ) -> None:
@@ -71,7 +82,7 @@ class Repository:
         self._given = () if isinstance(source, Path) else tuple(source)
         self._labels = Labels(self._given)
         self._poll_seconds = poll_seconds
-        self._loading = Loading(load, policy, events, agree, grace_seconds, turn)
+        self._loading = Loading(load, policy, events, agree, let_in, grace_seconds, turn)
         self._cache = cache
         self._models: dict[str, Model] = {}
         self._started = asyncio.Event()
@@ -90,6 +101,12 @@ class Repository:
         self._started.set()
         if self._poll_seconds > 0:
             self._poller = asyncio.create_task(self._poll())
+
+    async def catch_up(self) -> None:
+        """Looks once more for versions of what serves, and loads them as `start` does."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._loading.policy.limit_seconds):
+                await asyncio.gather(*[m.catch_up() for m in self._models.values() if not m.is_withdrawn])
 
     async def stop(self, grace: float) -> None:
         """Lets every servable finish what it has accepted, `grace` seconds at most, and unloads it."""

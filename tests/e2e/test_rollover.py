@@ -7,13 +7,19 @@ Ten seconds with two workers here; SEQSERVE_TEST_ROLLOVER_SECONDS=60 runs a whol
 under a light load and with connections that ask again as soon as they are answered. With other weights the slowest
 hundredth of answers may then take no more than twice as long as without new versions. On a busy machine, ten seconds
 say little about that. Most of the time goes into the start of the server, as people start it.
+
+On a machine with much else to do, and with workers that are stopped now and then, no answer is outdated either.
 """
 
+import contextlib
 import os
+import random
 import shutil
+import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -118,6 +124,68 @@ def outdated(given: list[Answer]) -> int:
         newest = newest if is_question else max(newest, version)
         count += is_question and version < newest
     return count
+
+
+@contextlib.contextmanager
+def busy_machine() -> Iterator[None]:
+    """Others compute on every core, twice over."""
+    command = [sys.executable, "-c", "while True: pass"]
+    loops = [subprocess.Popen(command) for _ in range(2 * (os.cpu_count() or 1))]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
+
+
+@contextlib.contextmanager
+def stopping_workers(server: Server) -> Iterator[None]:
+    """Again and again, one of the workers is stopped for a moment."""
+    ended, dice = threading.Event(), random.Random(7)
+    workers = server.workers()
+
+    def stop() -> None:
+        while not ended.wait(dice.uniform(0.5, 1.5)):
+            worker = dice.choice(workers)
+            worker.send_signal(signal.SIGSTOP)
+            try:
+                ended.wait(0.3)
+            finally:
+                worker.send_signal(signal.SIGCONT)
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("kind", [Weights, Graph])
+def test_no_answer_is_outdated_on_a_busy_machine_or_by_a_worker_that_was_stopped(
+    tmp_path: Path, kind: type[Weights | Graph]
+) -> None:
+    versions = Versions(tmp_path, kind, SECONDS + 10)
+    versions.put()
+    with serving(tmp_path, "--models", str(versions.base), "--workers", "2") as server:
+        server.wait_until_ready()
+        asking(server, 300, 2, tmp_path / "first").wait(120)
+        with busy_machine(), stopping_workers(server):
+            traffic = asking(server, 300, SECONDS, tmp_path / "busy")
+            until = time.monotonic() + SECONDS
+            while traffic.poll() is None:
+                if time.monotonic() < until:
+                    versions.put()
+                time.sleep(1)
+    given = list(answers(tmp_path / "busy"))
+    seen = {answer.version for answer in given}
+    print(f"{len(given)} answers from {len(seen)} versions, {outdated(given)} of them outdated")
+    assert {answer.status for answer in given} == {200}
+    assert outdated(given) == 0
+    assert len(seen) > 1
 
 
 @pytest.mark.timeout(900)

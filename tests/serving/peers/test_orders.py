@@ -12,6 +12,7 @@ from serving.errors import FailedPrecondition, NotFound, NotLoaded, Unavailable
 from serving.peers import Peers
 from serving.peers.agreement import Agreement
 from serving.peers.orders import OrderBook
+from serving.peers.switches import Switches
 from serving.repository import LoadPolicy, Repository, State
 from serving.repository.model_config import ModelConfig, parse
 from serving.servables.statistics import ModelStatistics
@@ -45,9 +46,14 @@ class Worker:
             time.sleep(slow)
             return Toy(name, version, path)
 
-        self.agreement = Agreement(lambda model, version: self.repository.awaits(model, version), patience=5)
+        self.agreement = Agreement(Switches(run), lambda model, version: self.repository.awaits(model, version))
         self.repository = Repository(
-            source, load, poll_seconds=0.02, policy=LoadPolicy(retry_seconds=0), agree=self.agreement.instant
+            source,
+            load,
+            poll_seconds=0.02,
+            policy=LoadPolicy(retry_seconds=0),
+            agree=self.agreement.agree,
+            let_in=self.agreement.let_in,
         )
         self.control = Control(self.repository)
         self.peers = Peers(run, {**self.control.answers, **self.agreement.answers}, number=number)
@@ -58,6 +64,7 @@ class Worker:
     async def running(self):
         await self.repository.start()
         await self.control.enter(soon())
+        await self.repository.catch_up()
         try:
             yield self
         finally:
@@ -106,7 +113,7 @@ async def workers(base, run):
         yield [await stack.enter_async_context(worker.running()) for worker in made]
 
 
-async def test_a_new_version_serves_in_all_workers_from_one_instant(base, workers):
+async def test_a_new_version_serves_in_all_workers_at_once(base, workers):
     put(base, 2)
     seen = []
     async with asyncio.timeout(10):
@@ -159,6 +166,17 @@ async def test_models_are_unloaded_and_loaded_in_all_workers(workers):
     await workers[0].control.load("m", soon())
     assert [worker.current() for worker in workers] == [1, 1]
     assert [(name, status.state) for name, status in await workers[1].control.index()] == [("m", State.AVAILABLE)]
+
+
+async def test_a_worker_that_starts_while_the_others_switch_is_not_behind_them(base, run, workers):
+    late = Worker(run, [config(base)], 23, 0.3)
+    late.repository._poll_seconds = 60  # it looks when it starts, and when it has joined the others
+    async with AsyncExitStack() as stack:
+        starting = asyncio.create_task(stack.enter_async_context(late.running()))
+        await asyncio.sleep(0.1)
+        put(base, 2)
+        await starting
+        assert [worker.current() for worker in (*workers, late)] == [2, 2, 2]
 
 
 async def test_a_worker_that_comes_later_does_as_the_others_were_told(base, run, workers):

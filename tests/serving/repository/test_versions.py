@@ -3,10 +3,8 @@
 import asyncio
 import shutil
 import threading
-import time
 
 import pytest
-import uvloop
 
 from serving.errors import (
     Code,
@@ -247,51 +245,95 @@ async def test_a_base_directory_that_cannot_be_reached_changes_nothing(tmp_path)
             (tmp_path / "away").rename(tmp_path / "models")
 
 
-async def test_a_version_serves_from_the_instant_that_was_agreed_on(tmp_path):
-    agreed = asyncio.Event()
-    instant = [0.0]
+class Switch:
+    """Stands for other workers: while it holds, what has loaded waits until the switch is made."""
 
-    async def agree(_, version):
-        if version == 1:
-            return 0.0
-        await agreed.wait()
-        return instant[0]
+    def __init__(self):
+        self.install, self.holds, self.made, self.problem = None, False, False, None
 
+    async def agree(self, _, __, install):
+        if not self.holds:
+            install()
+            return
+        self.install = install
+        try:
+            while self.install is not None:
+                if self.problem is not None:
+                    raise self.problem
+                await asyncio.sleep(0.01)
+        finally:
+            self.install = None
+
+    def let_in(self):
+        if self.made and self.install is not None:
+            self.install()
+            self.install = None
+
+
+async def test_a_version_serves_from_the_first_look_after_the_switch(tmp_path):
+    switch = Switch()
     put(tmp_path, 1)
-    async with serving(tmp_path, agree=agree) as repository:
+    async with serving(tmp_path, agree=switch.agree, let_in=switch.let_in) as repository:
+        switch.holds = True
         put(tmp_path, 2)
-        await eventually(lambda: states(repository).get(2) is State.LOADING)
+        await eventually(lambda: switch.install is not None)
+        assert states(repository) == {2: State.LOADING, 1: State.AVAILABLE}
         assert repository.awaits("m", 2)
         assert repository.get("m").version == 1
-        instant[0] = time.monotonic() + 0.2
-        agreed.set()
-        await asyncio.sleep(0.05)
-        assert repository.get("m").version == 1
-        time.sleep(0.2)  # a busy event loop does not make it late
-        assert repository.get("m").version == 2
+        switch.made = True
+        assert repository.get("m").version == 2  # a busy event loop does not make it late
         assert not repository.awaits("m", 2)
         assert repository.awaits("m", 3)  # others may have seen it already
         assert not repository.awaits("m", 0)
 
 
-def test_a_loop_that_wakes_sleepers_too_soon_loads_nothing_twice(tmp_path):
-    loads = []
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda repository: repository.get("m", 2).version == 2,
+        lambda repository: states(repository)[2] is State.AVAILABLE,
+        lambda repository: {s.version for s in repository.servables()} == {1, 2},
+    ],
+)
+async def test_whatever_is_looked_at_first_shows_the_switch(tmp_path, look):
+    switch = Switch()
+    put(tmp_path, 1)
+    async with serving(tmp_path, agree=switch.agree, let_in=switch.let_in) as repository:
+        switch.holds = True
+        put(tmp_path, 2)
+        await eventually(lambda: switch.install is not None)
+        switch.made = True
+        assert look(repository)
 
-    def load(name, version, path):
-        loads.append(version)
-        return Toy(name, version, path)
 
-    async def agree(*_):
-        return time.monotonic() + 0.0123
+async def test_what_replaces_a_version_is_awaited_and_comes_with_the_switch(tmp_path):
+    switch = Switch()
+    put(tmp_path, 1)
+    async with serving(tmp_path, agree=switch.agree, let_in=switch.let_in) as repository:
+        switch.holds = True
+        assert not repository.awaits("m", 1)
+        (tmp_path / "m" / "1" / "saved_model.pb").write_text("another")
+        loading = asyncio.create_task(repository.load("m", soon()))
+        await eventually(lambda: switch.install is not None)
+        assert repository.awaits("m", 1)
+        assert repository.get("m", 1).text == "whole"
+        switch.made = True
+        assert repository.get("m", 1).text == "another"
+        assert not repository.awaits("m", 1)
+        await loading
 
-    async def change():
-        async with serving(tmp_path, load=load, agree=agree) as repository:
-            for version in range(1, 31):
-                put(tmp_path, version)
-                await repository.load("m", soon())
 
-    uvloop.run(change())
-    assert loads == list(range(1, 31))
+async def test_a_version_that_cannot_be_agreed_on_is_loaded_again(tmp_path):
+    switch = Switch()
+    put(tmp_path, 1)
+    policy = LoadPolicy(retry_seconds=0.8)  # a tenth of a second at first
+    async with serving(tmp_path, agree=switch.agree, let_in=switch.let_in, policy=policy) as repository:
+        switch.holds, switch.problem = True, OSError(28, "No space left on device")
+        put(tmp_path, 2)
+        await eventually(lambda: "No space" in repository.statuses("m")[0].message)
+        assert repository.get("m").version == 1
+        switch.problem, switch.made = None, True
+        await eventually(lambda: repository.get("m").version == 2)
 
 
 async def test_what_was_loaded_long_ago_is_forgotten(tmp_path):
