@@ -57,7 +57,11 @@ class Worker:
         agreement: Agreement | None = None
         if settings.run_directory is not None:
             switches = Switches(settings.run_directory)
-            agreement = Agreement(switches, lambda model, version: self._repository.awaits(model, version))
+            agreement = Agreement(
+                switches,
+                lambda model, version: self._repository.awaits(model, version),
+                lambda model, version: self._repository.passes_over(model, version),
+            )
         self._repository = Repository(
             models_of(settings) if ordered is None else parse(ordered),
             VersionLoader(settings, self._metrics),

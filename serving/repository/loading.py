@@ -58,10 +58,10 @@ DEFAULT_POLICY = LoadPolicy()
 NO_EVENTS = RepositoryEvents()
 
 
-Agree = Callable[[str, int, Callable[[], None]], Awaitable[None]]
+Agree = Callable[[str, int, Callable[[], None], Callable[[], bool]], Awaitable[None]]
 
 
-async def at_once(model: str, version: int, install: Callable[[], None]) -> None:  # noqa: ARG001
+async def at_once(model: str, version: int, install: Callable[[], None], is_wanted: Callable[[], bool]) -> None:  # noqa: ARG001
     """Nobody else has to be asked when this version may serve."""
     install()
 
@@ -75,7 +75,8 @@ class Loading:
     """What all models share.
 
     load: makes a servable of (name, version, directory); blocks.
-    agree: calls what makes a loaded version serve when it may, and returns; others may have to load it first.
+    agree: calls what makes a loaded version serve when it may, and returns; others may have to load it first. Where
+        they do not, it returns once the last argument says that it is not wanted here any more, either.
     let_in: makes serve what may serve by now; called before every look at what does.
     turn: entered while a version loads beside one that serves; others may load theirs first.
     """

@@ -122,6 +122,12 @@ class Model:
             return all(version > other for other in self._loaded)
         return version not in self._source.still or version in self._aspired()
 
+    def passes_over(self, version: int) -> bool:
+        """Whether this version will not serve here, but a newer one, on its way, will take over from an older one."""
+        if self._withdrawn or self._stopped or not self._loaded or max(self._loaded) >= version:
+            return False
+        return any(v > version and not load.came and not load.failures for v, load in self._loads.items())
+
     # What should serve
 
     def configure(self, config: ModelConfig, store: Store | None = None) -> None:
@@ -346,12 +352,16 @@ class Model:
         return servable
 
     async def _arrive(self, version: int, load: _Load, loaded: _Loaded, began: float) -> None:
-        """Returns when it serves, which it does as soon as all workers agree."""
+        """Returns when it serves, which it does as soon as all workers agree, or when a newer one shall."""
+        install = partial(self._install, version, load, loaded, began)
         try:
-            await self._loading.agree(self.config.name, version, partial(self._install, version, load, loaded, began))
+            await self._loading.agree(self.config.name, version, install, lambda: version in self._aspired())
         finally:
             if not load.came:
                 await loaded.servable.close(0)
+        if not load.came and version not in self._loaded:
+            self._statuses.forget(version)
+            _log.info("version %d of %s is passed over for a newer one", version, self.config.name)
 
     def _install(self, version: int, load: _Load, loaded: _Loaded, began: float) -> None:
         load.came = True

@@ -56,7 +56,7 @@ class Repository:
     source: a directory of models, looked at again and again; or a fixed set of models, until `reconfigure`.
     load: makes a servable of (name, version, directory); blocks; runs in a thread.
     poll_seconds: time between looks at the directories; 0 for only one look.
-    agree: calls what makes a loaded (name, version) serve when it may, and returns.
+    agree: calls what makes a loaded (name, version) serve when it may, and returns; see Loading.
     let_in: makes serve what may serve by now; called before every look at what does.
     turn: entered while a version loads beside one that serves.
     cache: where copies of remote versions go.
@@ -180,6 +180,11 @@ class Repository:
         if model is None:
             return not self._stopping and self._base is not None and self._poll_seconds > 0
         return model.awaits(version)
+
+    def passes_over(self, name: str, version: int) -> bool:
+        """Whether a newer version will serve here next, without this one."""
+        model = self._models.get(name)
+        return model is not None and model.passes_over(version)
 
     # What should serve
 

@@ -20,9 +20,15 @@ class Worker:
 
     def __init__(self, directory, number, switches=Switches, **options):
         self.busy = set()
+        self.passed_over, self.wanted = set(), True
         self.serves = {"m": 1, "n": 1}
         self.lateness = 0.0  # seconds until this worker answers
-        self.agreement = Agreement(switches(directory), lambda model, version: (model, version) in self.busy, **options)
+        self.agreement = Agreement(
+            switches(directory),
+            lambda model, version: (model, version) in self.busy,
+            lambda model, version: version in self.passed_over,
+            **options,
+        )
         answers = {"point": self._point, "current": self._current}
         self.peers = Peers(directory, answers, number=number)
         self.agreement.join(self.peers)
@@ -42,7 +48,7 @@ class Worker:
     async def loaded(self, version, after=0.0, model="m"):
         await asyncio.sleep(after)
         self.busy.discard((model, version))
-        await self.agreement.agree(model, version, lambda: self.serves.update({model: version}))
+        await self.agreement.agree(model, version, lambda: self.serves.update({model: version}), lambda: self.wanted)
 
 
 @pytest_asyncio.fixture
@@ -113,6 +119,16 @@ async def test_versions_of_several_models_do_not_meet(workers):
     assert [(worker.current(), worker.current("n")) for worker in workers] == [(2, 1)] * 3
     await asyncio.gather(*waiting, workers[1].loaded(2, model="n"))
     assert [worker.current("n") for worker in workers] == [2] * 3
+
+
+async def test_what_another_worker_passes_over_is_not_served_but_passed_over_too(workers):
+    workers[1].passed_over.add(2)
+    loading = asyncio.create_task(workers[0].loaded(2))
+    await asyncio.sleep(0.2)
+    assert not loading.done()  # there is no newer one here yet
+    workers[0].wanted = False
+    await loading
+    assert [worker.current() for worker in workers] == [1, 1, 1]
 
 
 async def test_what_has_the_number_of_an_earlier_version_waits_for_a_switch_of_its_own(workers):

@@ -46,7 +46,11 @@ class Worker:
             time.sleep(slow)
             return Toy(name, version, path)
 
-        self.agreement = Agreement(Switches(run), lambda model, version: self.repository.awaits(model, version))
+        self.agreement = Agreement(
+            Switches(run),
+            lambda model, version: self.repository.awaits(model, version),
+            lambda model, version: self.repository.passes_over(model, version),
+        )
         self.repository = Repository(
             source,
             load,
@@ -87,6 +91,13 @@ def put(base, version, model="m", text="whole"):
     copy.rename(base / model / str(version))
 
 
+def hide(worker, versions):
+    """Lets a worker's looks miss these versions of m."""
+    store = worker.repository._models["m"]._source.store
+    listed = type(store).versions
+    store.versions = lambda: {v: files for v, files in listed(store).items() if v not in versions}
+
+
 def config(base, model="m"):
     return ModelConfig(model, str(base / model))
 
@@ -121,6 +132,21 @@ async def test_a_new_version_serves_in_all_workers_at_once(base, workers):
             seen.append(tuple(worker.current() for worker in workers))
             await asyncio.sleep(0.001)
     assert set(seen) == {(1, 1), (2, 2)}
+
+
+async def test_no_worker_is_behind_another_where_each_sees_other_versions_first(base, workers):
+    for worker, versions in zip(workers, ((2,), (3,)), strict=True):
+        # As if a look had come between the two: this worker finds one of them only, and the other one a little later.
+        hide(worker, {2, 3} - {*versions})
+    put(base, 2)
+    put(base, 3)
+    seen = []
+    asyncio.get_running_loop().call_later(0.6, lambda: [hide(worker, ()) for worker in workers])
+    async with asyncio.timeout(10):
+        while not seen or seen[-1] != (3, 3):
+            seen.append(tuple(worker.current() for worker in workers))
+            await asyncio.sleep(0.001)
+    assert {versions for versions in seen if len(set(versions)) > 1} == set()
 
 
 async def test_a_version_is_available_once_every_worker_has_it(base, workers):

@@ -139,7 +139,7 @@ async def test_versions_load_side_by_side_and_a_hanging_one_keeps_no_model_waiti
     starting = asyncio.create_task(repository.start())
     try:
         await eventually(lambda: {s.name for s in repository.servables()} == {"a", "b", "c"})
-        assert states(repository, "slow") == {1: State.LOADING}
+        await eventually(lambda: states(repository, "slow") == {1: State.LOADING})
         gate.set()
         await starting
         assert available(repository, "slow") == [1]
@@ -251,7 +251,7 @@ class Switch:
     def __init__(self):
         self.install, self.holds, self.made, self.problem = None, False, False, None
 
-    async def agree(self, _, __, install):
+    async def agree(self, _, __, install, ___):
         if not self.holds:
             install()
             return
