@@ -123,10 +123,11 @@ class Model:
         return version not in self._source.still or version in self._aspired()
 
     def passes_over(self, version: int) -> bool:
-        """Whether this version will not serve here, but a newer one, on its way, will take over from an older one."""
+        """Whether a newer version, on its way or next to be loaded, will take over here from an older one."""
         if self._withdrawn or self._stopped or not self._loaded or max(self._loaded) >= version:
             return False
-        return any(v > version and not load.came and not load.failures for v, load in self._loads.items())
+        tried = {v for v, load in self._loads.items() if load.failures}
+        return any(v > version and v not in tried for v in self._aspired())
 
     # What should serve
 

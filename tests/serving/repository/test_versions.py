@@ -217,6 +217,9 @@ async def test_versions_that_are_overtaken_are_left_out(tmp_path):
         for version in (3, 4, 5):
             put(tmp_path, version)
             await asyncio.sleep(0.1)
+        await eventually(lambda: repository.passes_over("m", 4))
+        assert [repository.awaits("m", version) for version in range(1, 7)] == [False, True, False, False, True, True]
+        assert [repository.passes_over("m", version) for version in (1, 3, 5)] == [False, True, False]
         gate.set()
         await eventually(lambda: available(repository) == [5])
         assert loaded == [1, 2, 5]
