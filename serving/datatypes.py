@@ -62,6 +62,14 @@ def data_type_of(name: str, array: np.ndarray) -> DataType:
     return kind
 
 
+def is_finite(array: np.ndarray) -> bool:
+    """Whether no value is NaN or infinite."""
+    # The sum of their squares takes a fraction of the time, and is finite only if each of them is.
+    if array.dtype.kind == "f" and array.dtype.itemsize >= 4 and math.isfinite(np.vdot(array, array)):
+        return True
+    return bool(np.isfinite(array).all())
+
+
 def element_count(name: str, shape: Sequence[int]) -> int:
     """How many elements a shape off the wire asks for; nothing is allocated.
 

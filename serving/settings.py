@@ -180,7 +180,8 @@ class Settings(BaseSettings):
     rest_api_enable_cors_support: bool = Field(False, description="Let web pages from anywhere call the REST port.")
     grpc_socket_path: str | None = Field(None, description="Unix socket that serves gRPC beside --port.")
     grpc_channel_arguments: Annotated[str, AfterValidator(_channel_arguments)] = Field(
-        "", description="Arguments of the gRPC server: grpc.max_connection_age_ms=2000,name=value."
+        "",
+        description="Arguments of gRPC's own server, which takes the connections then: grpc.max_connection_age_ms=2000.",
     )
     enable_serialization_as_tensor_content: bool = Field(
         False, description="Answer TF Serving's Predict with numbers as bytes, tensor_content, not in typed fields."

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import predict_pb2
 
 from serving.engine import InferResult
@@ -52,15 +51,16 @@ class PredictAnswers:
     def _pieces(self, result: InferResult) -> Sequence[bytes]:
         """What stands before each array, and after the last."""
         pieces = []
+        spec = predict_pb2.PredictResponse()
         for name, array in result.outputs.items():
-            head = tensor_pb2.TensorProto()
+            head = spec.outputs[name]
             describe_tensor(name, array, head)
             key = _CONTENT if self._tensor_content else _PACKED[array.dtype]
             before = head.SerializeToString() + key + varint(array.nbytes)
             tensor = _ENTRY_VALUE + varint(len(before) + array.nbytes) + before
             name_field = _ENTRY_KEY + varint(len(name.encode())) + name.encode()
             pieces.append(_OUTPUTS + varint(len(name_field) + len(tensor) + array.nbytes) + name_field + tensor)
-        spec = predict_pb2.PredictResponse()
+        spec.Clear()
         describe(spec.model_spec, result)
         return [*pieces, spec.SerializeToString()]
 

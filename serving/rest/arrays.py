@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from serving.datatypes import BY_NAME, MAX_RANK
+from serving.datatypes import BY_NAME, MAX_RANK, is_finite
 from serving.errors import InvalidInput
 from serving.rest.json_errors import words_for
 from serving.signature import TensorSpec
@@ -60,7 +60,7 @@ def parse(body: bytes) -> Any:
 
 def dump(answer: Any, arrays: Iterable[np.ndarray]) -> bytes:
     """An answer built from `arrays`, whole or in rows, as JSON."""
-    if all(array.dtype.kind not in "fV" or np.isfinite(array).all() for array in arrays):
+    if all(array.dtype.kind not in "fV" or is_finite(array) for array in arrays):
         return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
     return json.dumps(answer, default=_shortest, separators=(",", ":")).encode()
 

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
 
-from serving.datatypes import BY_DTYPE
+from serving.datatypes import BY_DTYPE, is_finite
 from serving.errors import FailedPrecondition, InvalidInput
 from serving.signature import TensorSpec
 
@@ -98,7 +98,7 @@ class InputRule(BaseModel):
             self._check_values(name, array)
 
     def _check_values(self, name: str, array: np.ndarray) -> None:
-        whole = bool(np.isfinite(array).all())
+        whole = is_finite(array)
         if whole and (not self.min_observed or not array.size or array[0].size >= self.min_observed):
             return
         if not self.nan_allowed:
