@@ -35,6 +35,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "enable_model_warmup",
         "num_request_iterations_for_warmup",
         "xla",
+        "xla_cache_directory",
     ),
     "Ports": (
         "host",

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import logging
 import os
 import shutil
 import tempfile
@@ -9,11 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from serving import ports, preflight
+from serving import machine, ports, preflight, xla_cache
 from serving.peers.orders import OrderBook, Orders
 from serving.repository.model_config import to_text
 from serving.settings import Settings
 
+_log = logging.getLogger(__name__)
 _PREFIX = "seqserve-"
 _LOCK = "lock"
 _DIRECTORIES = {"metrics_directory": "metrics", "run_directory": "workers", "model_cache_directory": "cache"}
@@ -79,6 +81,8 @@ def prepare(settings: Settings, http_port: int | None, packed: Iterable[tuple[st
                 given[name] = shared / folder
         if not settings.as_tensorflow_serving and "models" not in chosen and _link(packed, shared / "models"):
             given["models"] = shared / "models"
+        cached = _xla_cache(settings)
+        given["xla_cache_directory"] = str(cached) if cached is not None else xla_cache.OFF
         whole = settings.model_copy(update=given)
         preflight.check(whole)
         if whole.run_directory is not None:
@@ -86,7 +90,20 @@ def prepare(settings: Settings, http_port: int | None, packed: Iterable[tuple[st
             text = None if listed is None else to_text(listed)
             # Workers that start later may find another file, which the ones that serve have not applied.
             OrderBook(whole.run_directory).write(Orders(config=text, file=text))
-        return Launch(whole.environment(), undo.pop_all())
+        flags = xla_cache.environment(cached) if cached is not None else {}
+        return Launch({**whole.environment(), **flags}, undo.pop_all())
+
+
+def _xla_cache(settings: Settings) -> Path | None:
+    """Where workers find what was compiled before, and leave what they compile; None for nowhere."""
+    if not settings.xla or settings.xla_cache_directory == xla_cache.OFF or machine.gpus():
+        return None
+    base = Path(settings.xla_cache_directory)
+    try:
+        return xla_cache.prepare(base, settings.threads_per_call)
+    except xla_cache.Unusable as reason:
+        _log.warning("xla_cache_directory: everything is compiled anew: %s cannot be used: %s", base, reason)
+        return None
 
 
 def _link(packed: Iterable[tuple[str, int, Path]], base: Path) -> bool:

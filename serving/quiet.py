@@ -10,6 +10,8 @@ from collections.abc import Iterator
 _CHATTER = re.compile(r"WARNING: All log messages before absl|[IWE]\d{4} |To enable the following instructions")
 # Its errors reach us as exceptions; what it logs as one is mostly that there is no graphics card.
 _FATAL_ONLY = "3"
+# TensorFlow imports it only so that it registers itself, and a server has no use for it: a third of the whole time.
+_KERAS = "keras.src.optimizers"
 
 
 @contextlib.contextmanager
@@ -21,7 +23,7 @@ def tensorflow() -> Iterator[None]:
     environment names is left as it is.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", _FATAL_ONLY)
-    with tempfile.TemporaryFile("w+", errors="replace") as held:
+    with _without(_KERAS), tempfile.TemporaryFile("w+", errors="replace") as held:
         kept = os.dup(2)
         os.dup2(held.fileno(), 2)
         try:
@@ -33,3 +35,16 @@ def tensorflow() -> Iterator[None]:
             held.seek(0)
             sys.stderr.writelines(line for line in held if not _CHATTER.match(line))
             sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def _without(module: str) -> Iterator[None]:
+    """To import this module fails in the block, as if it were not installed, unless it has been imported before."""
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = None  # type: ignore[assignment]  # as the language's reference has it
+    try:
+        yield
+    finally:
+        del sys.modules[module]

@@ -17,7 +17,8 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from serving.limits import MAX_CONCURRENT_REQUESTS, MAX_MESSAGE_BYTES, REQUEST_TIMEOUT_SECONDS
-from serving.machine import default_workers
+from serving.machine import cores, default_workers
+from serving.xla_cache import OFF, usual
 
 PREFIX = "SEQSERVE_"
 
@@ -164,6 +165,11 @@ class Settings(BaseSettings):
         60, gt=0, description="How long a sequence is kept that no request comes for."
     )
     xla: bool = Field(True, description="Compile models with XLA where their operations allow it.")
+    xla_cache_directory: Annotated[str, AfterValidator(lambda given: given or OFF)] = Field(
+        default_factory=lambda: str(usual()),
+        description="Where compiled code is kept for the next start, by default seqserve/xla in the user's cache "
+        "directory; none, or empty as a flag, keeps nothing.",
+    )
     tensorflow_intra_op_parallelism: int = Field(
         0, ge=0, description="Threads for one call of a model; 0 shares the cores out among the workers."
     )
@@ -252,6 +258,11 @@ class Settings(BaseSettings):
         """grpc_channel_arguments, taken apart: what can be an int32 is one."""
         pairs = [argument.partition("=")[::2] for argument in self.grpc_channel_arguments.split(",") if argument]
         return [(name, int(value) if _is_int32(value) else value) for name, value in pairs]
+
+    @property
+    def threads_per_call(self) -> int:
+        """Threads that one call of a model may take, at least one."""
+        return self.intra_op_threads or max(1, cores() // self.workers)
 
     @property
     def intra_op_threads(self) -> int:

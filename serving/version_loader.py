@@ -5,7 +5,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from serving import machine
 from serving.metrics import Metrics
 from serving.preflight import read_file
 from serving.servables.batching_parameters import parse_batching_parameters
@@ -48,7 +47,7 @@ class VersionLoader:
 
         settings = self._settings
         return LoadOptions(
-            threads=settings.intra_op_threads or max(1, machine.cores() // settings.workers),
+            threads=settings.threads_per_call,
             calls=settings.inter_op_threads,
             tags=tuple(settings.saved_model_tags.split(",")),
             gpu_memory_fraction=settings.per_process_gpu_memory_fraction,

@@ -10,7 +10,9 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
+from pathlib import Path
 
+from serving import xla_cache
 from serving.control import Control
 from serving.engine import Engine
 from serving.listeners import Listeners
@@ -83,6 +85,8 @@ class Worker:
             computed=self._metrics.computed,
             sequences=Sequences(max_sequences=settings.max_sequences, idle_seconds=settings.max_sequence_idle_seconds),
         )
+        cached = settings.xla_cache_directory
+        self._xla_cache = Path(cached) if settings.xla and cached != xla_cache.OFF else None
         self._control = Control(self._repository)
         self._peers: Peers | None = None
         if self._book is not None and agreement is not None and settings.run_directory is not None:
@@ -169,7 +173,7 @@ class Worker:
         self._background.append(asyncio.create_task(watched.watch()))
 
     async def _observe(self) -> None:
-        """Keeps up to date what /metrics shows of queues."""
+        """Keeps up to date what /metrics shows of queues, and the cache of compiled code sealed."""
         while True:
             self.engine.expire()
             rows, shapes = Counter[str](), Counter[str]()
@@ -178,4 +182,6 @@ class Worker:
                 shapes[servable.name] += servable.shapes_to_compile
             for name in self._repository.names():
                 self._metrics.waiting(name, rows[name], shapes[name])
+            if self._xla_cache is not None:
+                await asyncio.to_thread(xla_cache.seal, self._xla_cache)
             await asyncio.sleep(_OBSERVE_SECONDS)

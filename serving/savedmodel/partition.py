@@ -6,14 +6,15 @@ stages are compiled, and along every path the stages only ascend, so that no cyc
 """
 
 import re
-from collections.abc import Callable, Collection, Container, Iterator, Sequence
+from collections.abc import Collection, Container, Iterator, Sequence
 
 import tensorflow as tf
-from tensorflow.core.framework import attr_value_pb2, graph_pb2, node_def_pb2
+from tensorflow.core.framework import attr_value_pb2, function_pb2, graph_pb2, node_def_pb2
 from tensorflow.core.protobuf import config_pb2, device_properties_pb2, meta_graph_pb2
-from tensorflow.python.framework import op_def_registry
+from tensorflow.python.framework import graph_to_function_def, op_def_registry
 from tensorflow.python.grappler import cluster, tf_optimizer
 
+from serving.savedmodel.canonical import name_of, ordered
 from serving.savedmodel.references import node_of
 
 # Ops that own or find state in the session: the partition uses the loaded graph's own, never a copy.
@@ -164,6 +165,11 @@ def _renamed(flat: graph_pb2.GraphDef) -> graph_pb2.GraphDef:
             function.name = fresh.get(function.name, function.name)
     for function in flat.library.function:
         function.signature.name = fresh[function.signature.name]
+        nodes = function_pb2.FunctionDef(node_def=ordered(function.node_def)).node_def
+        function.ClearField("node_def")
+        function.node_def.extend(nodes)
+    functions = sorted(flat.library.function, key=lambda function: str(function.signature.name))
+    flat.library.CopyFrom(function_pb2.FunctionDefLibrary(function=functions, gradient=flat.library.gradient))
     for gradient in flat.library.gradient:
         gradient.function_name = fresh.get(gradient.function_name, gradient.function_name)
     return flat
@@ -258,17 +264,39 @@ def _import(
     *,
     compiled: bool,
 ) -> Sequence[tf.Tensor]:
-    def body(*tensors: tf.Tensor) -> Sequence[tf.Tensor]:
-        mapping = dict(zip(arguments, tensors, strict=True))
-        outputs: Sequence[tf.Tensor] = tf.import_graph_def(
-            part, input_map=mapping, return_elements=list(results), name="stage"
-        )
-        return outputs
+    if compiled:
+        part, results = _as_call(part, arguments, results, values)
+    mapping = dict(zip(arguments, values, strict=True))
+    outputs: Sequence[tf.Tensor] = tf.import_graph_def(
+        part, input_map=mapping, return_elements=list(results), name="stage"
+    )
+    return outputs
 
-    if not compiled:
-        return body(*values)
-    function: Callable[..., Sequence[tf.Tensor]] = tf.function(body, jit_compile=True, autograph=False)
-    return function(*values)
+
+def _as_call(
+    part: graph_pb2.GraphDef, arguments: Sequence[str], results: Sequence[str], values: Sequence[tf.Tensor]
+) -> tuple[graph_pb2.GraphDef, Sequence[str]]:
+    """A graph that calls `part` as one compiled function, and what its results are called there.
+
+    tf.function would name it by a number that counts what the process has traced.
+    """
+    inside = tf.Graph()
+    with inside.as_default():
+        inputs = [tf.compat.v1.placeholder(value.dtype, value.shape) for value in values]
+        outputs = tf.import_graph_def(
+            part, input_map=dict(zip(arguments, inputs, strict=True)), return_elements=list(results), name=""
+        )
+    function = graph_to_function_def.graph_to_function_def(inside, inside.get_operations(), inputs, outputs)
+    function.signature.name = name_of(function, part.library)
+    function.attr["_XlaMustCompile"].b = True
+    whole = graph_pb2.GraphDef(versions=part.versions, library=part.library)
+    whole.library.function.append(function)
+    call = whole.node.add(name="compiled", op="StatefulPartitionedCall", input=arguments)
+    call.attr["Tin"].list.type.extend(tensor.dtype.as_datatype_enum for tensor in inputs)
+    call.attr["Tout"].list.type.extend(tensor.dtype.as_datatype_enum for tensor in outputs)
+    call.attr["f"].func.name = function.signature.name
+    call.attr["_XlaMustCompile"].b = True
+    return whole, [f"compiled:{index}" for index in range(len(outputs))]
 
 
 def without_jit(meta_graph: meta_graph_pb2.MetaGraphDef) -> None:
