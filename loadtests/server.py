@@ -18,8 +18,9 @@ READY_SECONDS = 300.0
 READY_IN_A_ROW = 6
 """Each connection may meet another worker."""
 WARM_SECONDS = 120.0
-WARM_IN_A_ROW = 3
-"""Looks a second apart: workers say once a second what they have left to compile."""
+STILL_WARM_SECONDS = 2.0
+"""Nothing must be left for so long: workers say once a second what they have left to compile."""
+LOOK_SECONDS = 0.2
 STOP_SECONDS = 45.0
 """A little more than the server's own grace period."""
 
@@ -99,17 +100,25 @@ def _wait_until_ready(process: subprocess.Popen[bytes], addresses: Addresses, lo
 
 def wait_until_warm(http_url: str, seconds: float = WARM_SECONDS) -> bool:
     """Wait until no worker has shapes left to compile; gives False, and says so, where that takes longer."""
+    return warm_since(http_url, seconds) is not None
+
+
+def warm_since(http_url: str, seconds: float = WARM_SECONDS) -> float | None:
+    """Wait as `wait_until_warm` does; gives when that was first seen, on the clock of time.monotonic()."""
     end = time.monotonic() + seconds
     print(f"waiting until the server has compiled its models, {seconds:g} s at most", flush=True)
-    in_a_row, left = 0, math.inf
-    while time.monotonic() < end:
+    since, left = None, math.inf
+    while (now := time.monotonic()) < end:
         left = _shapes_to_compile(http_url)
-        in_a_row = in_a_row + 1 if left == 0 else 0
-        if in_a_row == WARM_IN_A_ROW:
-            return True
-        time.sleep(1)
+        if left:
+            since = None
+        elif since is None:
+            since = now
+        elif now - since >= STILL_WARM_SECONDS:
+            return since
+        time.sleep(LOOK_SECONDS)
     print(f"the server still compiles ({left:g} shapes left): these figures are not those of a warm one", flush=True)
-    return False
+    return None
 
 
 def _shapes_to_compile(http_url: str) -> float:

@@ -1,14 +1,17 @@
 """How a worker loads one version, as the settings say, and what is counted of it."""
 
 import time
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from serving.metrics import Metrics
+from serving.peers.claims import Claims
 from serving.preflight import read_file
 from serving.servables.batching_parameters import parse_batching_parameters
 from serving.settings import Settings
+from serving.xla_cache import OFF
 
 if TYPE_CHECKING:
     from serving.servables.servable import LoadOptions, Servable
@@ -46,7 +49,9 @@ class VersionLoader:
         from serving.servables.servable import LoadOptions
 
         settings = self._settings
+        shared = settings.run_directory if settings.xla_cache_directory != OFF else None
         return LoadOptions(
+            claim=Claims(shared).one if shared is not None else (lambda _: nullcontext(True)),
             threads=settings.threads_per_call,
             calls=settings.inter_op_threads,
             tags=tuple(settings.saved_model_tags.split(",")),

@@ -113,12 +113,13 @@ def _check_owner(directory: Path) -> None:
 def _tidy(directory: Path, most_bytes: int) -> None:
     """Removes what is not sound, and of the rest the oldest, down to half the room where it is more than all of it."""
     sound: list[tuple[float, int, Path]] = []
-    for file in directory.iterdir():
-        if file.suffix == _ENTRY and _is_sound(file):
-            state = file.stat()
-            sound.append((state.st_mtime, state.st_size, file))
-        elif file.suffix != _DIGEST or not file.with_suffix(_ENTRY).exists():
-            file.unlink()  # an entry without its digest, or what a killed process had begun to write
+    files = set(directory.iterdir())
+    for file in [file for file in files if file.suffix == _ENTRY and _is_sound(file)]:
+        state = file.stat()
+        sound.append((state.st_mtime, state.st_size, file))
+        files -= {file, file.with_suffix(_DIGEST)}
+    for file in files:
+        file.unlink()  # entries that are damaged or have no digest, and what a killed process had begun to write
     room = most_bytes if sum(size for _, size, _ in sound) <= most_bytes else most_bytes // 2
     for _, size, file in sorted(sound, reverse=True):
         room -= size

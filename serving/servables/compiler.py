@@ -2,13 +2,19 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from itertools import count
 from queue import PriorityQueue
 
 _log = logging.getLogger(__name__)
+_LATER_SECONDS = 0.05
 _Job = tuple[float, int, Callable[[], object], "Future[None]"]
+
+
+class NotNow(Exception):
+    """Raised by a job that is to be tried again when another one is done, or in a moment."""
 
 
 class Compiler:
@@ -44,17 +50,37 @@ class Compiler:
             self._jobs.put((float("-inf"), next(self._order), lambda: None, Future()))
 
     def _work(self) -> None:
+        put_off: list[_Job] = []
         while not self._closed:
-            _, _, job, done = self._jobs.get()
+            if put_off and self._jobs.empty():
+                time.sleep(_LATER_SECONDS)
+                self._resume(put_off)
+            urgency, order, job, done = self._jobs.get()
             if self._closed:
-                done.cancel()
+                _drop(done)
                 break
-            if not done.set_running_or_notify_cancel():
+            if not done.running() and not done.set_running_or_notify_cancel():
                 continue  # nobody waits for it any more
             try:
                 job()
+            except NotNow:
+                put_off.append((urgency, order, job, done))
+                continue
             except Exception:
                 _log.exception("a compilation failed")
             done.set_result(None)
+            self._resume(put_off)
+        self._resume(put_off)
         while not self._jobs.empty():
-            self._jobs.get()[3].cancel()
+            _drop(self._jobs.get()[3])
+
+    def _resume(self, put_off: list[_Job]) -> None:
+        for item in put_off:
+            self._jobs.put(item)
+        put_off.clear()
+
+
+def _drop(done: "Future[None]") -> None:
+    """Lets whoever waits for a job that will not be done go on."""
+    if not done.cancel():
+        done.set_result(None)  # it was tried, and put off

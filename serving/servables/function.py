@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import numpy as np
@@ -13,7 +14,7 @@ from serving.quoting import listed, shown
 from serving.savedmodel import Program
 from serving.servables.batching import Batcher, BatchReport
 from serving.servables.batching_parameters import BatchingParameters
-from serving.servables.compiler import Compiler
+from serving.servables.compiler import Compiler, NotNow
 from serving.servables.inputs import InputRule, check_input
 from serving.servables.policy import Arrays, BatchPolicy
 from serving.servables.samples import Samples
@@ -33,6 +34,8 @@ class Function:
     parameters: how requests are batched; None for a signature whose requests run alone.
     records: warm-up requests, which also serve as samples to compile with.
     compiles: whether shapes are compiled with XLA.
+    claim: entered around a compilation with what is compiled; False where another process is at it, whose work
+    can be read from XLA's cache afterwards.
     """
 
     def __init__(
@@ -45,8 +48,10 @@ class Function:
         observe: Callable[[BatchReport], None],
         *,
         compiles: bool,
+        claim: Callable[[str], AbstractContextManager[bool]] = lambda what: nullcontext(True),
     ) -> None:
         self.program = program
+        self._claim = claim
         signature = program.signature
         self._rules = {name: rule for name, rule in rules.items() if name in signature.inputs}
         for name, rule in self._rules.items():
@@ -183,8 +188,12 @@ class Function:
             pass
 
     def _compile(self, sample: Arrays) -> None:
-        with self._compiling:
-            if not self._retired and not (self._compiles and self.program.compile(sample)):
+        with self._compiling, self._claim(f"{self.program.called} {_shapes(sample)}") as mine:
+            if self._retired:
+                return
+            if self._compiles and not mine:
+                raise NotNow
+            if not (self._compiles and self.program.compile(sample)):
                 self.program.prepare(sample)
 
     def _discover(self, inputs: Arrays) -> None:

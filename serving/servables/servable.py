@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,7 @@ class LoadOptions:
     warm_up: whether warm-up requests are replayed; iterations: how often each.
     tags: of the graph to load. calls: operations of one call that may run at once; 0 leaves it to the server.
     gpu_memory_fraction: of a graphics card's memory, what may be taken; 0 takes what is needed, as it is needed.
+    claim: a compilation that another process is at already waits until it can be read from XLA's cache.
     """
 
     threads: int = 0
@@ -44,6 +46,7 @@ class LoadOptions:
     tags: tuple[str, ...] = ("serve",)
     calls: int = 0
     gpu_memory_fraction: float = 0.0
+    claim: Callable[[str], AbstractContextManager[bool]] = lambda what: nullcontext(True)
 
 
 class Servable:
@@ -157,7 +160,16 @@ def load_servable(
     try:
         records = _by_signature(requests, model)
         functions = {
-            key: Function(program, rules, parameters, records[key], executor, ran, compiles=options.compile)
+            key: Function(
+                program,
+                rules,
+                parameters,
+                records[key],
+                executor,
+                ran,
+                compiles=options.compile,
+                claim=options.claim,
+            )
             for key, program in model.programs.items()
         }
         began = time.monotonic()

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from serving.servables.compiler import Compiler
+from serving.servables.compiler import Compiler, NotNow
 
 
 @pytest.fixture
@@ -46,3 +46,35 @@ def test_a_failure_is_logged_and_others_go_on(compiler, caplog):
     compiler.submit(lambda: 1 / 0, urgency=0).result(10)
     compiler.submit(lambda: None, urgency=0).result(10)
     assert "a compilation failed" in caplog.text
+
+
+def test_a_job_that_another_process_is_at_is_put_off_and_keeps_its_urgency(compiler):
+    gate, ran = threading.Event(), []
+    tries = []
+
+    def first():
+        tries.append(len(ran))
+        if len(tries) < 2:
+            raise NotNow
+        ran.append("first")
+
+    held = compiler.submit(lambda: gate.wait(10), urgency=0)
+    jobs = [compiler.submit(first, urgency=1)]
+    jobs += [compiler.submit(lambda name=name: ran.append(name), urgency=2) for name in ("second", "third")]
+    gate.set()
+    for job in (held, *jobs):
+        job.result(10)
+    assert ran == ["second", "first", "third"]
+
+
+def test_nobody_waits_for_ever_for_a_job_that_was_put_off(compiler):
+    tried = threading.Event()
+
+    def never():
+        tried.set()
+        raise NotNow
+
+    job = compiler.submit(never, urgency=0)
+    assert tried.wait(10)
+    compiler.close()
+    job.result(10)
