@@ -33,7 +33,7 @@ class Unusable(Exception):
 
 def usual() -> Path:
     """Where caches of this user lie."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seqserve" / "xla"
+    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "seqserve" / "xla"
 
 
 def prepare(base: Path, threads: int, *, most_bytes: int = _MOST_BYTES) -> Path:
@@ -119,12 +119,14 @@ def _tidy(directory: Path, most_bytes: int) -> None:
         sound.append((state.st_mtime, state.st_size, file))
         files -= {file, file.with_suffix(_DIGEST)}
     for file in files:
-        file.unlink()  # entries that are damaged or have no digest, and what a killed process had begun to write
+        file.unlink(
+            missing_ok=True
+        )  # entries that are damaged or have no digest, and what a killed process had begun to write
     room = most_bytes if sum(size for _, size, _ in sound) <= most_bytes else most_bytes // 2
     for _, size, file in sorted(sound, reverse=True):
         room -= size
         if room < 0:
-            file.unlink()
+            file.unlink(missing_ok=True)
             file.with_suffix(_DIGEST).unlink(missing_ok=True)
 
 

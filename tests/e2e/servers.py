@@ -28,9 +28,10 @@ def free_ports(count: int) -> list[int]:
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
-    """The test's environment without settings of the server, and with a BentoML home of its own."""
+    """The test's environment without settings of the server, with a BentoML home and a cache of its own."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("SEQSERVE_", "BENTOML_"))}
-    return {**kept, "BENTOML_DO_NOT_TRACK": "1", "BENTOML_HOME": str(home), **more}
+    own = {"BENTOML_HOME": str(home), "SEQSERVE_XLA_CACHE_DIRECTORY": str(home / "xla")}
+    return {**kept, "BENTOML_DO_NOT_TRACK": "1", **own, **more}
 
 
 @dataclass(frozen=True)
