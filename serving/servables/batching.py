@@ -15,6 +15,7 @@ import numpy as np
 
 from serving.errors import DeadlineExceeded, Internal, Unavailable
 from serving.servables.deadlines import Deadlines
+from serving.servables.pace import Pace
 from serving.servables.policy import Arrays, BatchPolicy
 from serving.servables.queue import Job, Queue
 
@@ -80,7 +81,8 @@ class Batcher:
         self._observe = observe
         # The variable axis of each input that has one.
         self._ruled = {name: rule.axis for name, rule in policy.rules.items() if rule.axis is not None}
-        self._queue = Queue(policy)
+        self._pace = Pace(policy)
+        self._queue = Queue(policy, self._pace.worthwhile)
         self._deadlines = Deadlines()
         self._worker: asyncio.Task[None] | None = None
         self._closed = False
@@ -207,6 +209,8 @@ class Batcher:
                 else:
                     await self._answer([job], loop)
             return
+        began, _, _, split = computed.times
+        self._pace.ran(batch[0].lengths, computed.padded, split - began)
         for job, answer in zip(batch, computed.answers, strict=True):
             if not job.future.done():
                 job.future.set_result(answer)

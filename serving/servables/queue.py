@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from serving.errors import DeadlineExceeded, Internal, InvalidInput, Overloaded, ServingError
@@ -42,9 +43,13 @@ class Queue:
     """Waiting jobs, the oldest first, bounded in rows and bytes.
 
     merges: whether jobs may share a batch; begins as the policy says.
+    worthwhile: of so many rows that wait with these lengths, how many to run now.
     """
 
-    def __init__(self, policy: BatchPolicy) -> None:
+    def __init__(
+        self, policy: BatchPolicy, worthwhile: Callable[[tuple[int, ...], int], int] = lambda lengths, rows: rows
+    ) -> None:
+        self._worthwhile = worthwhile
         self.merges = policy.merges
         self._policy = policy
         self._jobs: deque[Job] = deque()
@@ -141,6 +146,9 @@ class Queue:
                     break
                 batch.append(job)
                 rows += job.rows
+        most = self._worthwhile(first.lengths, rows)
+        while rows > most and len(batch) > 1:
+            rows -= batch.pop().rows
         return batch
 
     def _room_beside(self, batch: list[Job]) -> int:
