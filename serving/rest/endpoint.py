@@ -64,35 +64,38 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         response = await self._answer(
-            scope["path_params"], headers, lambda: self._received(receive), CancelledByHangUp(receive)
+            scope["path"], scope["path_params"], headers, lambda: self._received(receive), CancelledByHangUp(receive)
         )
         if response is not None:
             await response(scope, receive, send)
 
-    async def answer(self, path: Mapping[str, str], headers: Mapping[str, str], body: bytes) -> Response:
+    async def answer(
+        self, path: str, parameters: Mapping[str, str], headers: Mapping[str, str], body: bytes
+    ) -> Response:
         """Answers a request that has come whole; its caller cancels this where it goes."""
 
         async def whole() -> bytes:
             self._check_size(body)
             return body
 
-        response = await self._answer(path, headers, whole, nullcontext())
+        response = await self._answer(path, parameters, headers, whole, nullcontext())
         assert response is not None
         return response
 
     async def _answer(
         self,
-        path: Mapping[str, str],
+        path: str,
+        parameters: Mapping[str, str],
         headers: Mapping[str, str],
         receive: Callable[[], Awaitable[bytes]],
         watched: AbstractContextManager[None],
     ) -> Response | None:
         """The answer, whatever it is; None where nobody is there any more to get it."""
         try:
-            with self._refusals(path.get("model", "")):
+            with self._refusals(parameters.get("model", "")):
                 body = await self._body(headers, receive)
             with watched:
-                response = await self._handler(Call(path, body, headers))
+                response = await self._handler(Call(parameters, body, headers))
                 if self._compresses and "accept-encoding" in headers:
                     await compress(response, headers["accept-encoding"])
         except HungUp:
@@ -100,7 +103,7 @@ class Endpoint:
         except ServingError as error:
             return error_response(error)
         except Exception:
-            _log.exception("a request for %s failed", dict(path))
+            _log.exception("a request for %s failed", path)
             return error_body(500, "internal error")
         return response
 

@@ -38,7 +38,7 @@ class Entrance:
 
         async def answer(headers: Mapping[str, str], body: bytes) -> Response:
             with Entry(api, "REST", self._timeout):
-                return await endpoint.answer(parameters, headers, body)
+                return await endpoint.answer(path, parameters, headers, body)
 
         return answer
 

@@ -107,6 +107,8 @@ class Express(asyncio.Protocol):
             self._rest.cancel()
         if self._task is not None:
             self._task.cancel()
+        elif self._waiting and not self._working:
+            self._inner.data_received(self._waiting)  # which counts a request that will never be whole
         self._inner.connection_lost(error)
 
     def pause_writing(self) -> None:
