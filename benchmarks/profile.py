@@ -24,16 +24,25 @@ PARTS = (
     ("metrics", ("serving/metrics.py", "prometheus_client/")),
     (
         "messages to arrays and back",
-        ("serving/grpc/tensors.py", "serving/rest/predict_json.py", "serving/rest/arrays.py"),
+        (
+            "serving/grpc/tensors.py",
+            "serving/grpc/large_messages.py",
+            "serving/grpc/predict_answers.py",
+            "serving/rest/predict_json.py",
+            "serving/rest/arrays.py",
+        ),
     ),
     ("model", ("serving/savedmodel/", "tensorflow/")),
     ("merging, padding and splitting", ("_merge (", "_compute (", "padded (")),
     ("checks of inputs", ("serving/servables/inputs.py", "_checked (")),
     ("queue and batches", ("serving/servables/",)),
     ("engine", ("serving/engine.py", "serving/repository/", "serving/entry.py", "serving/tfserving/", "serving/oip/")),
+    ("HTTP", ("serving/grpc/http2/", "serving/rest/express.py", "uvicorn/", "httptools")),
     ("front end", ("serving/grpc/", "serving/rest/", "serving/hang_up.py", "serving/offload.py", "starlette/")),
-    ("HTTP", ("uvicorn/", "httptools")),
-    ("gRPC, event loop and sockets", ("grpc/", "asyncio/", "uvloop", "concurrent/futures", "bentoml", "threading.py")),
+    (
+        "event loop and sockets",
+        ("grpc/", "asyncio/", "uvloop", "concurrent/futures", "bentoml", "threading.py"),
+    ),
 )
 """What a frame belongs to: of its function, file and line, the first part that has a piece of them."""
 

@@ -11,6 +11,7 @@ from serving.control import Control
 from serving.engine import Engine, InferRequest, InferResult
 from serving.errors import InvalidInput
 from serving.grpc.calls import Counted, Methods
+from serving.grpc.infer_answers import InferAnswers
 from serving.grpc.large_messages import Parsed, parse_infer
 from serving.grpc.oip_tensors import decode_inputs, encode, has_typed_field
 from serving.grpc.parameters import plain
@@ -33,6 +34,7 @@ class InferenceService:
         self._engine = engine
         self._control = control
         self._ready = ready
+        self._answers = InferAnswers()
         self._extensions = TritonExtensions(
             engine, control, infer=in_tritons_words(self.model_infer), allow_model_control=allow_model_control
         )
@@ -42,7 +44,7 @@ class InferenceService:
             "ModelReady": self.model_ready,
             "ServerMetadata": self.server_metadata,
             "ModelMetadata": in_tritons_words(self.model_metadata),
-            "ModelInfer": Counted(in_tritons_words(self._infer), engine.refusals, parse_infer),
+            "ModelInfer": Counted(in_tritons_words(self._model_infer), engine.refusals, parse_infer),
             **self._extensions.methods,
         }
 
@@ -79,14 +81,24 @@ class InferenceService:
         return response
 
     async def model_infer(self, request: Any, deadline: float | None) -> Any:
-        return await self._infer(Parsed(request), deadline)
+        """The answer as a message, for streams to put into theirs."""
+        result, raw, classes = await self._infer(Parsed(request), deadline)
+        return await sized(_nbytes(result), _response, request, raw, result, classes)
 
-    async def _infer(self, parsed: Parsed, deadline: float | None) -> Any:
+    async def _model_infer(self, parsed: Parsed, deadline: float | None) -> Any:
+        result, raw, classes = await self._infer(parsed, deadline)
+        if raw and not any(classes.values()):
+            return await sized(_nbytes(result), self._answers.write, result, parsed.message.id)
+        return await sized(_nbytes(result), _response, parsed.message, raw, result, classes)
+
+    async def _infer(self, parsed: Parsed, deadline: float | None) -> tuple[InferResult, bool, Mapping[str, int]]:
+        """The result, whether the request was raw, and of which outputs it wants classes, and how many."""
         request, raw = parsed.message, parsed.raw or parsed.message.raw_input_contents
         with self._engine.refusals(request.model_name):
             options = read_options(plain(request.parameters))
             for tensor in (*request.inputs, *request.outputs):
-                _refuse_shared_memory(tensor)
+                if tensor.parameters:
+                    _refuse_shared_memory(tensor)
             classes = {output.name: _classes(output) for output in request.outputs}
             decoded = InferRequest(
                 model=request.model_name,
@@ -97,9 +109,11 @@ class InferenceService:
                 deadline=options.deadline(deadline),
                 sequence=options.sequence,
             )
-        result = await self._engine.infer(decoded)
-        nbytes = sum(array.nbytes for array in result.outputs.values())
-        return await sized(nbytes, _response, request, bool(raw), result, classes)
+        return await self._engine.infer(decoded), bool(raw), classes
+
+
+def _nbytes(result: InferResult) -> int:
+    return sum([array.nbytes for array in result.outputs.values()])
 
 
 def _response(request: Any, raw: bool, result: InferResult, classes: Mapping[str, int]) -> Any:

@@ -55,14 +55,22 @@ def decode_inputs(tensors: Sequence[Any], raw: Sequence[bytes | memoryview]) -> 
 
 def encode(name: str, array: np.ndarray, response: Any, *, raw: bool) -> None:
     """Adds an output to a ModelInferResponse."""
-    kind = data_type_of(name, array)
-    if kind.oip_name is None:
-        raise InvalidInput(f"output {name!r} is {kind.name}, which this protocol cannot carry; do not request it")
-    tensor = response.outputs.add(name=name, datatype=kind.oip_name, shape=array.shape)
+    tensor = response.outputs.add()
+    kind = describe(name, array, tensor)
     if raw:
         response.raw_output_contents.append(to_raw(array, kind))
     else:
-        getattr(tensor.contents, _FIELD[kind.oip_name]).extend(array.ravel().tolist())
+        getattr(tensor.contents, _FIELD[tensor.datatype]).extend(array.ravel().tolist())
+
+
+def describe(name: str, array: np.ndarray, tensor: Any) -> DataType:
+    """Writes name, type and shape of an output into an empty InferOutputTensor."""
+    kind = data_type_of(name, array)
+    if kind.oip_name is None:
+        raise InvalidInput(f"output {name!r} is {kind.name}, which this protocol cannot carry; do not request it")
+    tensor.name, tensor.datatype = name, kind.oip_name
+    tensor.shape.extend(array.shape)
+    return kind
 
 
 def has_typed_field(name: str, array: np.ndarray) -> bool:
