@@ -36,7 +36,7 @@ from .savedmodels import Affine, save
 REQUESTS = 50
 PACKAGE = str(Path(__file__).parents[2] / "serving")
 # Calls of one request: of functions in serving/ or by them, other packages' own calls not counted.
-BOUNDS = {"Predict": 365, "ModelInfer": 352, ":predict": 460, "/infer": 425}
+BOUNDS = {"Predict": 342, "ModelInfer": 342, ":predict": 448, "/infer": 423}
 
 X = np.array([[1, 1, 1]], np.float32)
 
