@@ -1,20 +1,22 @@
 """Writes the forecaster as a version that a server can load."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from training import saving
+from training import saving, starting
 from training.fitting import FitOptions, FitReport
 from training.forecaster import data, rolling
 from training.forecaster.card import card
 from training.forecaster.features import CONTEXT, HORIZON, MEMORY
 from training.forecaster.generated import SOURCE, generate
-from training.forecaster.model import answer, split
+from training.forecaster.model import ForecasterConfig, answer, build, split
 from training.report import markdown_table
 
 NAME = "forecaster"
@@ -31,14 +33,19 @@ RULES = {
         axis=1,
         side="left",
         value=math.nan,
-        buckets=(MEMORY,),  # the graph pads to it anyway
+        buckets=(CONTEXT, MEMORY),  # the graph pads to one of them anyway
         min_length=7,
         nan_allowed=True,
         min_observed=7,
     ),
     # Both end at known places, the history with its last day and this a week later, so each is padded by itself.
     "holidays": saving.InputRule(
-        axis=1, side="left", value=0.0, buckets=(MEMORY + HORIZON,), min_length=HORIZON, nan_allowed=False
+        axis=1,
+        side="left",
+        value=0.0,
+        buckets=(CONTEXT + HORIZON, MEMORY + HORIZON),
+        min_length=HORIZON,
+        nan_allowed=False,
     ),
 }
 
@@ -62,14 +69,39 @@ def export(
     `about` says in the card where the series are from and under which licence; None stands for generated ones.
     `left_out` names files whose kind of series was kept from the training.
     """
+    facts = {**report.facts, "left_out": list(left_out), "history": [dict(row) for row in report.history]}
+    described = card(
+        model,
+        series,
+        test_from,
+        figures=_figures(model, series, test_from),
+        report=report,
+        options=options,
+        about=about or GENERATED,
+        left_out=left_out,
+    )
+    return _write(models, model, described, facts)
 
+
+def renew(version: Path, models: Path, config: ForecasterConfig | None = None) -> Path:
+    """Write the weights of an exported version with the graph of today, as the next version of models/forecaster.
+
+    Its card and facts stay. Raises ValueError where the configuration is not the one that was exported.
+    """
+    model = build(config)
+    starting.begin_with(model, [version])
+    extra = version / "assets.extra"
+    facts = json.loads((extra / "training.json").read_text())
+    return _write(models, model, (extra / "model_card.md").read_text(encoding="utf-8"), facts)
+
+
+def _write(models: Path, model: keras.Model, described: str, facts: Mapping[str, Any]) -> Path:
     def core(history: tf.Tensor, end_day: tf.Tensor) -> dict[str, tf.Tensor]:
         return split(answer(model, history, end_day))
 
     def with_holidays(history: tf.Tensor, end_day: tf.Tensor, holidays: tf.Tensor) -> dict[str, tf.Tensor]:
         return split(answer(model, history, end_day, holidays))
 
-    facts = {**report.facts, "left_out": list(left_out), "history": [dict(row) for row in report.history]}
     return saving.export(
         models,
         NAME,
@@ -79,16 +111,7 @@ def export(
         rules=RULES,
         batching=BATCHING,
         warmup=_warmup(),
-        card=card(
-            model,
-            series,
-            test_from,
-            figures=_figures(model, series, test_from),
-            report=report,
-            options=options,
-            about=about or GENERATED,
-            left_out=left_out,
-        ),
+        card=described,
         facts=facts,
         further={
             WITH_HOLIDAYS: saving.Signature(

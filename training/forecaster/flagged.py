@@ -2,7 +2,11 @@
 
 from typing import Any
 
+import numpy as np
 from keras import ops
+
+from training.forecaster.dates import RULES
+from training.forecaster.earlier_years import Counterparts
 
 Tensor = Any
 
@@ -10,40 +14,34 @@ _LIMIT = 30.0  # scales; beyond them a day is a mishap rather than a holiday
 
 
 def holiday_effects(
-    past: Tensor, seen: Tensor, flags: Tensor, place: Tensor, unusual: Tensor, valid: Tensor
+    past: Tensor, seen: Tensor, flags: Tensor, informed: Tensor, found: Counterparts | None
 ) -> tuple[Tensor, Tensor]:
     """Features [batch, 7, 14] and shortcuts [batch, 7, 3], the shortcuts zero on days that are not flagged.
 
     past, seen [batch, memory]: values in scales from the level, and whether there is one. flags [batch, memory + 7].
-    place, unusual, valid [batch, 7, years, rules]: the counterparts of each day in earlier years, by how much each
-    differed from its weekday, and whether that is known. All is zero where no flag is set.
+    informed [batch, 1, 1]: 1 where any flag is set, however long ago; else all is zero. found: the counterparts of each
+    day in earlier years, None where there are no earlier years.
     """
-    memory, horizon = past.shape[1], place.shape[1]
+    memory = past.shape[1]
+    horizon = flags.shape[1] - memory
     before, ahead = flags[:, :memory], flags[:, memory:]
-    informed = ops.max(flags, axis=1)[:, None, None]
     eve = ops.concatenate([before[:, -1:], ahead[:, :-1]], axis=1)
     morrow = ops.pad(ahead[:, 1:], [[0, 0], [0, 1]])
-
-    # A holiday's counterpart is by one of five rules; it is the one by which that day was flagged, too.
-    at = ops.take_along_axis(before, ops.reshape(place, (-1, horizon * place.shape[2] * place.shape[3])), axis=1)
-    at = ops.reshape(at, (-1, *place.shape[1:])) * valid
-    agrees = valid * ops.cast(ops.equal(at, ahead[:, :, None, None]), "float32") * ahead[:, :, None, None]
-    found = ops.sum(agrees, (2, 3))
-    same_holiday = ops.sum(unusual * agrees, (2, 3)) / ops.maximum(found, 1.0)
-    share = ops.sum(at, axis=2) / ops.maximum(ops.sum(valid, axis=2), 1.0)
+    same_holiday, agreeing, share = _by_rule(ahead, found)
 
     effect, counted = _effects(past, seen, before)
-    by_weekday, on_weekday = (ops.sum(ops.reshape(part, (-1, memory // 7, 7)), axis=1) for part in (effect, counted))
+    weekdays = np.tile(np.eye(7, dtype="float32"), (memory // 7, 1))
+    by_weekday, on_weekday = ops.matmul(effect, weekdays), ops.matmul(counted, weekdays)
     weekday_mean = by_weekday / ops.maximum(on_weekday, 1.0)
-    total = ops.sum(counted, axis=1, keepdims=True)
-    overall = ops.tile(ops.sum(effect, axis=1, keepdims=True) / ops.maximum(total, 1.0), (1, horizon))
+    total = ops.sum(on_weekday, axis=1, keepdims=True)
+    overall = ops.tile(ops.sum(by_weekday, axis=1, keepdims=True) / ops.maximum(total, 1.0), (1, horizon))
     singles = [
         ahead,
         eve,
         morrow,
         ops.arcsinh(same_holiday),
         same_holiday / 4,
-        ops.minimum(found, 3.0) / 3,
+        ops.minimum(agreeing, 3.0) / 3,
         ops.arcsinh(weekday_mean),
         ops.minimum(on_weekday, 3.0) / 3,
         ops.arcsinh(overall),
@@ -51,6 +49,19 @@ def holiday_effects(
     features = ops.concatenate([ops.stack(singles, axis=-1), share], axis=-1)
     guesses = ops.stack([same_holiday, weekday_mean * ahead, overall * ahead], axis=-1)
     return features * informed, guesses
+
+
+def _by_rule(ahead: Tensor, found: Counterparts | None) -> tuple[Tensor, Tensor, Tensor]:
+    """What the holiday brought in earlier years, in how many cases [batch, 7], and which rules found one at all."""
+    if found is None:
+        none = ops.zeros_like(ahead)
+        return none, none, ops.tile(none[..., None], (1, 1, RULES))
+    # A holiday's counterpart is by one of five rules; it is the one by which that day was flagged, too.
+    agrees = found.flagged * ahead[:, :, None, None]
+    count = ops.sum(agrees, (2, 3))
+    same_holiday = ops.sum(found.unusual * agrees, (2, 3)) / ops.maximum(count, 1.0)
+    share = ops.sum(found.flagged, axis=2) / ops.maximum(ops.sum(found.valid, axis=2), 1.0)
+    return same_holiday, count, share
 
 
 def _effects(past: Tensor, seen: Tensor, flags: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from keras import ops
 Tensor = Any
 
 DAYS = 728
-_MONTH, _WEEK = 28, 7
+MONTH, _WEEK = 28, 7
 _LIMIT = 8.0  # scales from the month's mean; what is further off is a mishap
 _PRIOR = 10.0  # days' worth of belief that nothing of a distance is left
 
@@ -27,12 +27,12 @@ def regress(values: Tensor, seen: Tensor, horizon: int) -> tuple[Tensor, Tensor]
     values, seen = values[:, -DAYS:] * seen[:, -DAYS:], seen[:, -DAYS:]
     sums = [_sum_of_last(part, _WEEK) for part in (values, seen)]
     week, week_seen = _mean(*sums, days=_WEEK)
-    month, month_seen = _mean(*(_sum_of_last(part, _MONTH // _WEEK, apart=_WEEK) for part in sums), days=_MONTH)
+    month, month_seen = _mean(*(_sum_of_last(part, MONTH // _WEEK, apart=_WEEK) for part in sums), days=MONTH)
     week = ops.where(week_seen > 0, _within(week - month), 0.0)
     # A missing last day is taken to be as its week was.
     day = ops.where(seen > 0, _within(values - month), week)
 
-    past = slice(_MONTH, -horizon)
+    past = slice(MONTH, -horizon)
     usable = month_seen[:, past, None]
     later = ops.stack([_later(values, ahead, horizon) for ahead in range(1, horizon + 1)], axis=-1)
     weight = usable * ops.stack([_later(seen, ahead, horizon) for ahead in range(1, horizon + 1)], axis=-1)
@@ -58,7 +58,7 @@ def regress(values: Tensor, seen: Tensor, horizon: int) -> tuple[Tensor, Tensor]
 
 def _later(values: Tensor, ahead: int, horizon: int) -> Tensor:
     """The values so many days after each day that a forecast of `horizon` can be compared from."""
-    return values[:, _MONTH + ahead : values.shape[1] - horizon + ahead]
+    return values[:, MONTH + ahead : values.shape[1] - horizon + ahead]
 
 
 def _mean(total: Tensor, count: Tensor, days: int) -> tuple[Tensor, Tensor]:

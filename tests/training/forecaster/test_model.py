@@ -29,11 +29,45 @@ def _series(days: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("end_day", [DAY, -1])
-@pytest.mark.parametrize("days", [30, CONTEXT, 900])
-def test_padding_with_nan_changes_nothing_at_all(forecaster: keras.Model, days: int, end_day: int) -> None:
+@pytest.mark.parametrize(("days", "before"), [(30, 50), (CONTEXT - 1, 1), (CONTEXT + 1, 500), (900, 500)])
+def test_padding_with_nan_changes_nothing_at_all(forecaster: keras.Model, days: int, before: int, end_day: int) -> None:
     history = _series(days)
-    padded = np.concatenate([np.full(500, np.nan), history])
+    padded = np.concatenate([np.full(before, np.nan), history])
     np.testing.assert_array_equal(_ask(forecaster, padded, end_day), _ask(forecaster, history, end_day))
+
+
+@pytest.mark.parametrize("end_day", [DAY, -1])
+@pytest.mark.parametrize("days", [7, 30, 84, CONTEXT - 13, CONTEXT - 1, CONTEXT])
+def test_a_short_history_is_answered_as_if_it_came_after_years_of_missing_days(
+    forecaster: keras.Model, days: int, end_day: int
+) -> None:
+    """A graph that leaves earlier years out answers histories up to CONTEXT; the one for all others would agree."""
+    rng = np.random.default_rng(days)
+    history = _series(days)
+    history[rng.random(days) < 0.2] = np.nan
+    history[-1] = 7.0
+    flags = (rng.random((1, days + HORIZON)) < 0.1).astype("float32")
+    flags[0, -3] = 1
+
+    def ask(before: int) -> np.ndarray:
+        longer = np.concatenate([np.full(before, np.nan), history])[None].astype("float32")
+        flagged = np.concatenate([np.zeros((1, before), "float32"), flags], axis=1)
+        return ops.convert_to_numpy(model.answer(forecaster, longer, np.array([end_day], "int32"), flagged))[0]
+
+    short = ask(0)
+    for before in (CONTEXT + 1 - days, MEMORY - days):
+        np.testing.assert_allclose(ask(before), short, rtol=1e-4, atol=1e-4 * short[0, -1])
+
+
+def test_holidays_before_a_short_history_count_as_known(forecaster: keras.Model) -> None:
+    history, day = _series(60)[None], np.array([DAY], "int32")
+    flags = np.zeros((1, 300), "float32")
+    flags[0, 3] = 1
+    expected = ops.convert_to_numpy(
+        model.answer(forecaster, np.pad(history, [(0, 0), (300, 0)], constant_values=np.nan), day, flags)
+    )
+    found = ops.convert_to_numpy(model.answer(forecaster, history, day, flags))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * expected[0, 0, -1])
 
 
 def test_days_beyond_the_memory_change_nothing(forecaster: keras.Model) -> None:
