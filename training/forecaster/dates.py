@@ -34,7 +34,8 @@ def weekday_one_hot(day: Tensor) -> Tensor:
 
 def calendar(day: Tensor) -> Tensor:
     """Weekday, month, place in the month, season, and the days around New Year; [..., features]."""
-    return ops.concatenate([weekday_one_hot(day), _row(_CALENDAR, day)], axis=-1)
+    marks = ops.cast(_row(_CALENDAR, day), "float32")
+    return ops.concatenate([weekday_one_hot(day), marks[..., :18], season(day, HARMONICS), marks[..., 18:]], axis=-1)
 
 
 def season(day: Tensor, harmonics: int) -> Tensor:
@@ -67,7 +68,7 @@ def _days(month: np.ndarray) -> np.ndarray:
 
 
 def _calendar_table() -> np.ndarray:
-    """What `calendar` says beside the weekday, for each day of four years."""
+    """What `calendar` says beside the weekday and the season, for each day of four years; small, as graphs hold it."""
     day = FIRST + np.arange(_FOUR_YEARS)
     month = day.astype("datetime64[D]").astype("datetime64[M]")
     of_year = month.astype(int) % 12
@@ -77,10 +78,9 @@ def _calendar_table() -> np.ndarray:
         of_year[:, None] == np.arange(12),
         ((day - first) // 7)[:, None] == np.arange(5),
         ((next_first - 1 - day) // 7 == 0)[:, None],
-        _season_table(),
         (day - new_year + 12)[:, None] == np.arange(_YEAR_TURN),
     ]
-    return np.concatenate(parts, axis=1).astype("float32")
+    return np.concatenate(parts, axis=1).astype("int8")
 
 
 def _season_table() -> np.ndarray:

@@ -96,11 +96,13 @@ def renew(version: Path, models: Path, config: ForecasterConfig | None = None) -
 
 
 def _write(models: Path, model: keras.Model, described: str, facts: Mapping[str, Any]) -> Path:
-    def core(history: tf.Tensor, end_day: tf.Tensor) -> dict[str, tf.Tensor]:
-        return split(answer(model, history, end_day))
-
+    # One function, so that the graph, which outweighs the weights, is written once for both signatures.
+    @tf.function(input_signature=[*INPUTS.values(), *FLAGS.values()], autograph=False)
     def with_holidays(history: tf.Tensor, end_day: tf.Tensor, holidays: tf.Tensor) -> dict[str, tf.Tensor]:
         return split(answer(model, history, end_day, holidays))
+
+    def core(history: tf.Tensor, end_day: tf.Tensor) -> dict[str, tf.Tensor]:
+        return with_holidays(history, end_day, tf.zeros((tf.shape(history)[0], HORIZON)))
 
     return saving.export(
         models,

@@ -15,7 +15,7 @@ def renew(
     units: Annotated[int, typer.Option(help="Width of its layers.")] = 96,
     cell: Annotated[str, typer.Option(help="lstm or gru.")] = "lstm",
 ) -> None:
-    """Write an exported forecaster as the next version, after a change of its graph that left the weights as they are."""
+    """Write an exported forecaster as the next version, after a change of its graph that kept the weights."""
     config = model.ForecasterConfig(architecture=arch, units=units, cell=cell)
     typer.echo(str(export.renew(version, models, config)))
 
