@@ -47,12 +47,19 @@ def hold(host: str, port: int, purpose: str) -> socket.socket:
     return held
 
 
-def listen(host: str, port: int, backlog: int = 2048) -> socket.socket:
-    """One worker's listening socket; the kernel spreads new connections over all that listen."""
+def listen(host: str, port: int, backlog: int = 2048, *, share: bool = True) -> socket.socket:
+    """One worker's listening socket; the kernel spreads new connections over all that listen.
+
+    share: whether others may listen there, too. Raises PortError.
+    """
     listening = socket.socket(_family(host))
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    listening.bind((host, port))
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(share))
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise PortError(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
     listening.listen(backlog)
     listening.setblocking(False)
     return listening

@@ -1,5 +1,6 @@
 """How a worker loads one version, as the settings say, and what is counted of it."""
 
+import os
 import time
 from contextlib import nullcontext
 from functools import cached_property
@@ -49,7 +50,9 @@ class VersionLoader:
         from serving.servables.servable import LoadOptions
 
         settings = self._settings
-        shared = settings.run_directory if settings.xla_cache_directory != OFF else None
+        shared = settings.run_directory
+        if settings.xla_cache_directory == OFF or not os.access(settings.xla_cache_directory, os.W_OK):
+            shared = None  # what one compiles, the others could not read
         return LoadOptions(
             claim=Claims(shared).one if shared is not None else (lambda _: nullcontext(True)),
             threads=settings.threads_per_call,

@@ -128,6 +128,7 @@ class Worker:
 
     async def close(self) -> None:
         """Unloads the models; nothing may ask for an answer any more."""
+        self._metrics.count()
         if self._peers is not None:
             await self._peers.close()
         await self._repository.stop(_MARGIN_SECONDS)

@@ -15,6 +15,7 @@ import platform
 import re
 import stat
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -24,6 +25,7 @@ _MOST_BYTES = 1 << 30
 _ENTRY, _DIGEST = ".pb", ".blake2b"
 _CPU_LINES = re.compile(r"^(vendor_id|model name|flags|Features|CPU \w+)\s*:.*$", re.MULTILINE)
 _OURS = "--tf_xla_persistent_cache_directory="
+_BEING_WRITTEN_SECONDS = 3600.0  # by another server, at most
 _log = logging.getLogger(__name__)
 
 
@@ -74,12 +76,13 @@ def seal(directory: Path) -> int:
     Where the directory takes none, entries stay without, and the next start does not trust them.
     """
     new = 0
-    with contextlib.suppress(OSError):
-        for entry in list(_entries(directory)):
-            digest = entry.with_suffix(_DIGEST)
+    for entry in list(_entries(directory)):
+        digest = entry.with_suffix(_DIGEST)
+        with contextlib.suppress(OSError):
             if not digest.exists():
+                text = _digest(entry)
                 with tempfile.NamedTemporaryFile("w", dir=directory, delete=False) as file:
-                    file.write(_digest(entry))
+                    file.write(text)
                 os.replace(file.name, digest)
                 new += 1
     return new
@@ -118,10 +121,9 @@ def _tidy(directory: Path, most_bytes: int) -> None:
         state = file.stat()
         sound.append((state.st_mtime, state.st_size, file))
         files -= {file, file.with_suffix(_DIGEST)}
-    for file in files:
-        file.unlink(
-            missing_ok=True
-        )  # entries that are damaged or have no digest, and what a killed process had begun to write
+    for file in files:  # entries that are damaged or have no digest, and what a killed process had begun to write
+        if file.suffix in (_ENTRY, _DIGEST) or file.stat().st_mtime < time.time() - _BEING_WRITTEN_SECONDS:
+            file.unlink(missing_ok=True)
     room = most_bytes if sum(size for _, size, _ in sound) <= most_bytes else most_bytes // 2
     for _, size, file in sorted(sound, reverse=True):
         room -= size

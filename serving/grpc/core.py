@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from typing import Any, NoReturn
 
 import grpc
@@ -84,8 +85,9 @@ def _handler(call: UnaryCall | StreamCall) -> "grpc.RpcMethodHandler[Any, Any]":
 
     async def stream(payloads: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
         try:
-            async for answer in call.answers(payloads, _deadline(context)):
-                yield answer
+            async with aclosing(call.answers(payloads, _deadline(context))) as answers:  # type: ignore[type-var]
+                async for answer in answers:
+                    yield answer
         except Failure as error:
             failure = error
         else:

@@ -33,8 +33,9 @@ class InferAnswers:
         known = self._known.get(tuple(look))
         if known is None:
             known = _head(result)
-            if len(self._known) < _MOST_KNOWN:
-                self._known[tuple(look)] = known
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[tuple(look)] = known
         head, kinds = known
         parts = [head]
         if request_id:

@@ -41,8 +41,9 @@ class PredictAnswers:
             if not all(array.dtype in _PACKED and array.size for array in result.outputs.values()):
                 return _message(result, self._tensor_content)
             pieces = self._pieces(result)
-            if len(self._known) < _MOST_KNOWN:
-                self._known[tuple(look)] = pieces
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[tuple(look)] = pieces
         parts: list[Any] = [pieces[0]]
         for array, piece in zip(result.outputs.values(), pieces[1:], strict=True):
             parts += (array if array.flags.c_contiguous else np.ascontiguousarray(array), piece)

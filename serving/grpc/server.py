@@ -1,7 +1,6 @@
 """The gRPC server: every service on one port, bounded messages, health, reflection and a graceful end."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -98,8 +97,7 @@ class Server:
         most_calls = _HARD_LIMIT * self._max_concurrent_requests + _PROBES
         if self._tls is None and not self._channel_arguments and not address.startswith("unix:"):
             host, _, port = address.rpartition(":")
-            host = host.strip("[]")
-            listen = partial(ports.listen, host, int(port)) if self._reuse_port else partial(_listen, host, int(port))
+            listen = partial(ports.listen, host.strip("[]"), int(port), share=self._reuse_port)
             return Listener(calls, Limits(self._max_message_bytes, most_calls), listen)
         options: dict[str, int | str] = {
             "grpc.max_receive_message_length": self._max_message_bytes,
@@ -126,8 +124,3 @@ def reflection_methods(services: Iterable[str]) -> Methods:
         return answers
 
     return {"ServerReflectionInfo": info}
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=2048)

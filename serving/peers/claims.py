@@ -11,7 +11,8 @@ class Claims:
     """Claims to a piece of work. `directory`: the one that the workers of a server share."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
+        self._directory = directory / "claims"
+        self._directory.mkdir(exist_ok=True)
 
     @contextlib.contextmanager
     def one(self, work: str) -> Iterator[bool]:

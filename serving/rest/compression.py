@@ -1,13 +1,11 @@
-"""Content codings of bodies: gzip and deflate, in and out.
-
-RFC 9110, 8.4.1: "deflate" is the zlib format; many senders leave its header out, so that both are read.
-"""
+"""Content codings of bodies: gzip and deflate, in and out."""
 
 import zlib
 from collections.abc import Callable
 
 from starlette.responses import Response
 
+from serving.inflating import MOST_RATIO, Damaged, TooLong, inflated
 from serving.offload import sized
 from serving.rest.errors import HttpError
 
@@ -18,12 +16,6 @@ _WORTH_BYTES = 1024
 _FAST = 1
 _GZIP = 31
 _ZLIB = 15
-_BARE = -15
-# Who compresses in blocks writes a member for each 64 KiB; without end, empty ones would cost more than they say.
-_MOST_MEMBERS = 10_000
-_PIECE_BYTES = 16 * 1024
-# A compressed byte may stand for a thousand.
-_MOST_RATIO = 1032
 
 
 def coding_of(value: str) -> str | None:
@@ -39,34 +31,12 @@ def coding_of(value: str) -> str | None:
 
 async def decompressed(body: bytes, coding: str, limit: int, too_large: Callable[[], HttpError]) -> bytes:
     """The body as it was; raises what `too_large` makes where that has more than `limit` bytes."""
-    return await sized(min(len(body) * _MOST_RATIO, limit), _decompress, body, coding, limit, too_large)
-
-
-def _decompress(body: bytes, coding: str, limit: int, too_large: Callable[[], HttpError]) -> bytes:
-    wbits = _GZIP if coding == "gzip" else _ZLIB if _has_zlib_header(body) else _BARE
-    rest, whole = memoryview(body), bytearray()
-    for _ in range(_MOST_MEMBERS):
-        decompressor = zlib.decompressobj(wbits)
-        while not decompressor.eof:
-            if not rest:
-                raise HttpError(400, f"expected a whole {coding} body, got one that ends early")
-            # In pieces, because zlib copies what it has not used, and a member may be of a few bytes.
-            piece, rest = rest[:_PIECE_BYTES], rest[_PIECE_BYTES:]
-            try:
-                whole += decompressor.decompress(piece, limit + 1 - len(whole))
-            except zlib.error as error:
-                raise HttpError(400, f"expected a {coding} body, got bytes that do not decompress: {error}") from None
-            if len(whole) > limit:
-                raise too_large()
-        used = len(body) - len(rest) - len(decompressor.unused_data)
-        rest = memoryview(body)[used:]
-        if not rest or coding != "gzip":
-            return bytes(whole)
-    raise HttpError(400, f"expected a {coding} body of at most {_MOST_MEMBERS} members, got more")
-
-
-def _has_zlib_header(body: bytes) -> bool:
-    return len(body) >= 2 and body[0] & 0x0F == zlib.DEFLATED and int.from_bytes(body[:2]) % 31 == 0
+    try:
+        return await sized(min(len(body) * MOST_RATIO, limit), inflated, body, coding, limit)
+    except Damaged as error:
+        raise HttpError(400, str(error)) from None
+    except TooLong:
+        raise too_large() from None
 
 
 def accepted(value: str) -> tuple[str | None, int]:

@@ -30,6 +30,7 @@ _END = b"\r\n\r\n"
 _MOST_KNOWN, _LONGEST_KNOWN = 1024, 2048
 _MOST_HEAD_BYTES = 65536
 _MOST_BODY_BYTES = 1 << 20  # what is larger may come in as many pieces as it likes
+_MOST_AHEAD_BYTES = 1 << 16  # of requests behind one that is worked on
 # How long the rest of a request may be on its way before uvicorn waits for it, within limits of its own.
 _REST_SECONDS = 1.0
 _STATUS_LINE = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
@@ -71,6 +72,7 @@ class Express(asyncio.Protocol):
         self._waiting = b""  # what has come and was not looked at yet
         self._working = 0  # requests without an answer: one here, or any number with uvicorn
         self._task: asyncio.Task[None] | None = None
+        self._stuffed = False  # whether the client does not read what it is sent
         self._given_up = False  # whether all goes to uvicorn from now on
         self._leaving = False
         self._heard = self._loop.time()
@@ -94,30 +96,37 @@ class Express(asyncio.Protocol):
         self._waiting = self._waiting + data if self._waiting else data
         if not self._working:
             self._next()
-        elif len(self._waiting) > _MOST_BODY_BYTES:
+        elif len(self._waiting) > _MOST_AHEAD_BYTES:
             self._transport.pause_reading()
 
     def eof_received(self) -> None:
         self._inner.eof_received()
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, _: Exception | None) -> None:
         cast("set[Any]", self._state.connections).discard(self)
         self._idle.cancel()
+        if self._stuffed:
+            self._stuck.cancel()
         if self._rest is not None:
             self._rest.cancel()
         if self._task is not None:
             self._task.cancel()
         elif self._waiting and not self._working:
             self._inner.data_received(self._waiting)  # which counts a request that will never be whole
-        self._inner.connection_lost(error)
+        # Of an error uvicorn would make nothing but this: it would keep its timer, and with it all of this.
+        self._inner.connection_lost(None)
 
     def pause_writing(self) -> None:
+        self._stuffed = True
         self._inner.pause_writing()
         self._transport.pause_reading()  # who does not read answers must not ask for more
+        self._stuck = self._loop.call_later(IDLE_SECONDS, self._transport.abort)
 
     def resume_writing(self) -> None:
+        self._stuffed = False
+        self._stuck.cancel()
         self._inner.resume_writing()
-        self._transport.resume_reading()
+        self._go_on()
 
     # What uvicorn's server calls
 
@@ -133,9 +142,6 @@ class Express(asyncio.Protocol):
 
     def _next(self) -> None:
         """Begins with the next request that has come, if there is a whole one."""
-        if self._rest is not None:
-            self._rest.cancel()
-            self._rest = None
         data = self._waiting
         end = data.find(_END)
         if end < 0:
@@ -151,6 +157,9 @@ class Express(asyncio.Protocol):
         if len(data) < size:
             self._wait_for_rest(False)
             return
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
         self._waiting = data[size:]
         self._working += 1
         if head.direct is None:
@@ -166,7 +175,12 @@ class Express(asyncio.Protocol):
         return len(self._state.connections) >= self._limit or len(self._state.tasks) >= self._limit
 
     async def _answer(self, direct: Direct, headers: Mapping[str, str], body: bytes) -> None:
-        response = await direct(headers, body)
+        try:
+            response = await direct(headers, body)
+        except Exception:  # which it should have answered itself
+            _log.exception("a request failed")
+            self._transport.abort()
+            return
         self._task = None
         head: list[bytes | memoryview] = [_STATUS_LINE[response.status_code]]
         for name, value in (*self._state.default_headers, *response.raw_headers):
@@ -190,19 +204,27 @@ class Express(asyncio.Protocol):
             return
         if self._leaving and not self._given_up:
             self._transport.close()
-        elif self._waiting:
-            self._transport.resume_reading()
+        elif not self._stuffed:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Takes what has come meanwhile, and more where there is room."""
+        if self._waiting and not self._working and not self._given_up:
             self._next()
+        if self._given_up or not self._working or len(self._waiting) <= _MOST_AHEAD_BYTES:
+            self._transport.resume_reading()
 
     def _wait_for_rest(self, too_long: bool) -> None:
         if too_long:
             self._give_up()
-        else:
+        elif self._rest is None:
             self._rest = self._loop.call_later(_REST_SECONDS, self._give_up)
 
     def _give_up(self) -> None:
         """Leaves this connection to uvicorn, which takes whatever HTTP allows."""
         self._given_up = True
+        if self._rest is not None:
+            self._rest.cancel()
         data, self._waiting = self._waiting, b""
         self._inner.data_received(data)
         if self._leaving:

@@ -46,7 +46,9 @@ class Shortcuts:
             match, added = route.matches(scope)
             if match is Match.FULL:
                 found = added["endpoint"], added["path_params"]
-                if len(self._known) < _MOST and len(key[2]) < _LONGEST:  # beyond, paths are made up
+                if len(key[2]) < _LONGEST:
+                    if len(self._known) >= _MOST:  # anybody can make up paths
+                        self._known.clear()
                     self._known[key] = found
                 return found
         return None

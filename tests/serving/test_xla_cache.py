@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -111,9 +112,12 @@ def test_only_entries_with_their_own_digest_stay(tmp_path: Path) -> None:
     changed.write_bytes(b"y" * 10)
     (directory / "unsealed.pb").write_bytes(b"x")
     (directory / "link.pb").symlink_to(sound)
-    (directory / "begun.pb.tmp").write_bytes(b"x")
+    begun, left = directory / "begun.pb.tmp", directory / "left.pb.tmp"
+    for file in (begun, left):
+        file.write_bytes(b"x")
+    os.utime(left, (time.time() - 7200,) * 2)  # by a process that was killed, and not by another server just now
     xla_cache.prepare(tmp_path, 1)
-    assert {file.name for file in directory.iterdir()} == {"sound.pb", "sound.blake2b"}
+    assert {file.name for file in directory.iterdir()} == {"sound.pb", "sound.blake2b", "begun.pb.tmp"}
 
 
 def test_the_oldest_entries_go_when_there_are_too_many(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """gRPC over HTTP/2 inside the event loop, without threads of its own.
 
-`frames` and `heads` are what goes over the wire, `windows` how much may; `connection` reads a client's frames and hands
-each stream its own, and a stream is one call.
+`frames`, `heads` and `packing` are what goes over the wire, `outflow` how much of it may; `connection` reads a client's
+frames and hands each `stream`, which is one call, its own; `listener` takes connections and ends them.
 """
 
 from serving.grpc.http2.listener import Listener

@@ -5,28 +5,29 @@ Source: RFC 9113.
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable, Mapping
-from typing import Final, cast
+from typing import cast
 
 from serving.errors import Code
 from serving.grpc.calls import Calls, Failure
 from serving.grpc.http2 import frames
-from serving.grpc.http2.frames import HEAD_BYTES, PREFACE, ConnectionFault, Fault, Setting
+from serving.grpc.http2.frames import ConnectionFault, Fault, Setting
 from serving.grpc.http2.heads import MOST_HEADER_BYTES, Head, Heads, http_refusal
 from serving.grpc.http2.outflow import Lane, Outflow
 from serving.grpc.http2.packing import ENCODINGS
+from serving.grpc.http2.reader import FRAME_BYTES, NotHttp2, Reader
 from serving.grpc.http2.stream import Limits, Stream
 
-FRAME_BYTES: Final = 1 << 20
-"""The largest frame taken."""
 _WINDOW = 16 << 20  # of a connection: given back as it is used, for streams have windows of their own
-_LARGE_FRAME = 8192  # from here on a payload is handed on before it is whole
 _HELLO_SECONDS = 20.0
 _GOODBYE_SECONDS = 1.0
 _GOODBYE = b"goodbye!"
-# Calls that a client may begin and cancel beyond those that it lets finish: more is an attack.
-_MOST_CANCELLED = 1000
-_ID = 0x7FFFFFFF
+_UNREAD_SECONDS = 60.0  # in which a client must take of its answers what it has room for
+# Calls that a client may cancel within so many seconds: more is an attack.
+_MOST_CANCELLED, _COUNTING_SECONDS = 2000, 10.0
+_MOST_STREAMS = 1024  # at once on one connection
+_WINDOW_MASK = 0x7FFFFFFF
 _HTTP_1_TEXT = b"expected gRPC, which is HTTP/2; got other data\n"
 _HTTP_1 = (
     b"HTTP/1.1 505 HTTP Version Not Supported\r\nContent-Type: text/plain\r\nConnection: close\r\n"
@@ -38,23 +39,26 @@ _log = logging.getLogger(__name__)
 class Connection(asyncio.Protocol):
     """Speaks HTTP/2 with one client, as the server that gRPC wants.
 
-    everyone: the connections of a listener, which this joins and leaves.
+    everyone: the connections of a listener, which this joins and leaves; `limits.calls` is for all of them together.
     """
 
     def __init__(self, calls: Calls, limits: Limits, everyone: "set[Connection]") -> None:
         self._calls = calls
         self._limits = limits
+        self._most_streams = min(limits.calls, _MOST_STREAMS)
         self._everyone = everyone
         self._streams: dict[int, Stream] = {}
         self._heads = Heads()
-        self._rest = b""  # of a frame that has not come whole
-        self._passing: tuple[int, int, int] | None = None  # a large DATA frame: stream, flags, bytes to come
+        self._reader = Reader(self._introduce, self._take_data, self._take)
         self._block: tuple[int, int, bytes] | None = None  # headers that go on in the next frame
-        self._greeted = self._introduced = False
+        self._introduced = False  # whether the client has sent its settings
+        self._stuck: asyncio.TimerHandle | None = None
         self._last_stream = 0
         self._received = 0  # of the window, since the client last got some back
-        self._cancelled = 0
-        self._leaving = False  # whether the client was told that no new calls are taken
+        self._cancelled = 0  # calls, since `_counting_since`
+        self._counting_since = 0.0
+        self._told = False  # whether the client was asked to go elsewhere
+        self._leaving = False  # whether no new calls are taken
         self._closed = False
         self._takers: Mapping[int, Callable[[int, int, bytes], None]] = {
             frames.DATA: self._take_data_frame,
@@ -75,11 +79,16 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are none by type
         self._outflow = Outflow(self._transport.write, self._sent)
         self._everyone.add(self)
+        if (link := transport.get_extra_info("socket")) is not None:
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # else nobody notices clients that vanished
         self._timer = asyncio.get_running_loop().call_later(_HELLO_SECONDS, self._close)
 
     def data_received(self, data: bytes) -> None:
         try:
-            self._read(data)
+            self._reader.read(data)
+        except NotHttp2:
+            self._transport.write(_HTTP_1)
+            self._close()
         except ConnectionFault as fault:
             self._end(fault.fault, fault.message)
         except Exception:
@@ -87,24 +96,31 @@ class Connection(asyncio.Protocol):
             self._end(Fault.INTERNAL_ERROR, "internal error")
 
     def connection_lost(self, _: Exception | None) -> None:
-        self._closed = True
+        self._closed = self._reader.stopped = True
         self._timer.cancel()
+        if self._stuck is not None:
+            self._stuck.cancel()
         self._everyone.discard(self)
-        for stream in self._streams.values():
-            stream.cancel()
-        self._streams.clear()
+        self._cancel_all()
 
     def pause_writing(self) -> None:
         self._transport.pause_reading()  # who does not read answers must not ask for more
+        self._stuck = asyncio.get_running_loop().call_later(_UNREAD_SECONDS, self.abort)
 
     def resume_writing(self) -> None:
+        if self._stuck is not None:
+            self._stuck.cancel()
         self._transport.resume_reading()
 
     # What the listener calls
 
     def leave(self) -> None:
         """Sends the client elsewhere, and ends when what it has asked here is answered."""
-        if self._closed or self._leaving:
+        if self._closed or self._told:
+            return
+        self._told = True
+        if not self._reader.greeted:
+            self._close()
             return
         # What is on its way is still taken: the answer to the ping comes after it.
         self._transport.write(
@@ -131,8 +147,18 @@ class Connection(asyncio.Protocol):
                 self._close()
 
     def _close(self) -> None:
-        self._closed = True
-        self._transport.close()
+        """Ends when what was written has gone out; a client that does not read has a moment for it."""
+        if not self._closed:
+            self._closed = self._reader.stopped = True
+            self._cancel_all()
+            self._transport.close()
+            self._timer.cancel()
+            self._timer = asyncio.get_running_loop().call_later(_GOODBYE_SECONDS, self.abort)
+
+    def _cancel_all(self) -> None:
+        for stream in self._streams.values():
+            stream.cancel()
+        self._streams.clear()
 
     def _end(self, fault: Fault, message: str) -> None:
         """The client broke a rule, and gets to know which."""
@@ -149,81 +175,23 @@ class Connection(asyncio.Protocol):
     def _sent(self, lane: Lane) -> None:
         """The last of an answer has gone out."""
         stream = self._streams.pop(lane.id, None)
-        if stream is not None and not stream.ended and not self._closed:
-            self._transport.write(frames.rst_stream(lane.id, Fault.NO_ERROR))  # the rest is not wanted
-        if self._cancelled:
-            self._cancelled -= 1
+        if stream is not None:
+            stream.sent()
+            if not stream.ended and not self._closed:
+                self._transport.write(frames.rst_stream(lane.id, Fault.NO_ERROR))  # the rest is not wanted
         if self._leaving and not self._streams:
             self._close()
 
     # What the client sends
 
-    def _read(self, data: bytes) -> None:
-        if self._rest:
-            data = self._rest + data
-            self._rest = b""
-        position, size = 0, len(data)
-        if not self._greeted:
-            if not self._greet(data):
-                return
-            position = len(PREFACE)
-        if self._passing is not None:
-            position = self._pass(data, 0)
-        while size - position >= HEAD_BYTES and not self._closed:
-            high, low, kind, flags, number = frames.read_head(data, position)
-            length = high << 8 | low
-            if length > FRAME_BYTES:
-                raise ConnectionFault(
-                    Fault.FRAME_SIZE_ERROR, f"expected frames of at most {FRAME_BYTES} bytes, got one of {length}"
-                )
-            start = position + HEAD_BYTES
-            plain = kind == frames.DATA and not flags & frames.PADDED and self._block is None
-            if start + length > size:
-                if plain and length > _LARGE_FRAME:
-                    self._passing = number & _ID, flags, length
-                    position = self._pass(data, start)
-                break
-            position = start + length
-            if plain and length <= _LARGE_FRAME:
-                self._take_data(number & _ID, data[start:position], length, flags)
-            elif plain:
-                self._take_data(number & _ID, memoryview(data)[start:position], length, flags)
-            else:
-                self._take(kind, flags, number & _ID, data[start:position])
-        if position < size and not self._closed:
-            self._rest = data[position:]
-
-    def _greet(self, data: bytes) -> bool:
-        """Whether the client has said its preface."""
-        if not data.startswith(PREFACE[: len(data)]):
-            self._transport.write(_HTTP_1)
-            self._close()
-        elif len(data) < len(PREFACE):
-            self._rest = data
-        else:
-            self._greeted = True
-            self._timer.cancel()
-            self._introduce()
-        return self._greeted
-
     def _introduce(self) -> None:
         settings = {
-            Setting.MAX_CONCURRENT_STREAMS: self._limits.calls,
+            Setting.MAX_CONCURRENT_STREAMS: self._most_streams,
             Setting.INITIAL_WINDOW_SIZE: self._limits.window,
             Setting.MAX_FRAME_SIZE: FRAME_BYTES,
             Setting.MAX_HEADER_LIST_SIZE: MOST_HEADER_BYTES,
         }
         self._transport.write(frames.settings(settings) + frames.window_update(0, _WINDOW - frames.FIRST_WINDOW))
-
-    def _pass(self, data: bytes, start: int) -> int:
-        """Hands on as much of a large frame as there is; returns where it ends."""
-        assert self._passing is not None
-        stream, flags, left = self._passing
-        piece = memoryview(data)[start : start + left]
-        left -= len(piece)
-        self._passing = (stream, flags, left) if left else None
-        self._take_data(stream, piece, len(piece), 0 if left else flags)
-        return start + len(piece)
 
     def _take(self, kind: int, flags: int, number: int, payload: bytes) -> None:
         if self._block is not None and (kind != frames.CONTINUATION or number != self._block[0]):
@@ -238,6 +206,8 @@ class Connection(asyncio.Protocol):
 
     def _take_data(self, number: int, data: bytes | memoryview, length: int, flags: int) -> None:
         """length: of the frame, padding included, which counts for the windows."""
+        if self._block is not None:
+            raise ConnectionFault(Fault.PROTOCOL_ERROR, "expected the rest of the headers, got data")
         self._received += length
         if self._received * 2 > _WINDOW:
             if self._received > _WINDOW:
@@ -297,7 +267,7 @@ class Connection(asyncio.Protocol):
         self._last_stream = number
         if head.malformed:
             self._reset(number, Fault.PROTOCOL_ERROR)
-        elif self._leaving or len(self._streams) >= self._limits.calls:
+        elif self._leaving or len(self._streams) >= self._most_streams:
             self._reset(number, Fault.REFUSED_STREAM)
         else:
             self._start(number, head, ended)
@@ -307,6 +277,9 @@ class Connection(asyncio.Protocol):
         call = self._calls.get(head.path)
         if head.refusal is not None:
             self._outflow.refuse(lane, http_refusal(head.refusal))
+        elif self._is_crowded():
+            why = f"expected at most {self._limits.calls} calls at once, got one more"
+            self._outflow.fail(lane, Failure(Code.RESOURCE_EXHAUSTED.value, why))
         elif call is None:
             self._outflow.fail(lane, Failure(Code.UNIMPLEMENTED.value, f"unknown method {head.path[:200]}"))
         elif head.encoding not in ENCODINGS:
@@ -319,6 +292,12 @@ class Connection(asyncio.Protocol):
             return
         if not ended:
             self._reset(number, Fault.NO_ERROR)
+
+    def _is_crowded(self) -> bool:
+        """Whether all connections together have as many calls as there may be."""
+        most = self._limits.calls
+        # Nearly always there are too few of them to be worth counting.
+        return len(self._everyone) * self._most_streams >= most and sum(len(c._streams) for c in self._everyone) >= most
 
     def _take_priority(self, _: int, number: int, payload: bytes) -> None:
         if not number:
@@ -334,9 +313,7 @@ class Connection(asyncio.Protocol):
         if stream is not None:
             stream.cancel()
             self._outflow.drop(stream.lane)
-            self._cancelled += 1
-            if self._cancelled > _MOST_CANCELLED:
-                raise ConnectionFault(Fault.ENHANCE_YOUR_CALM, "expected fewer calls that are cancelled at once")
+            self._count_cancelled()
             if self._leaving and not self._streams:
                 self._close()
 
@@ -345,7 +322,9 @@ class Connection(asyncio.Protocol):
             raise ConnectionFault(
                 Fault.PROTOCOL_ERROR if number else Fault.FRAME_SIZE_ERROR, "expected settings of the connection"
             )
-        self._introduced = True
+        if not self._introduced:
+            self._introduced = True
+            self._timer.cancel()
         if flags & frames.ACK:
             return
         settings = frames.read_settings(payload)
@@ -380,7 +359,7 @@ class Connection(asyncio.Protocol):
         if len(payload) != 4:
             raise ConnectionFault(Fault.FRAME_SIZE_ERROR, f"expected a window update of 4 bytes, got {len(payload)}")
         (more,) = frames.read_number(payload)
-        more &= _ID
+        more &= _WINDOW_MASK
         if number:
             self._check_known(number)
         stream = self._streams.get(number)
@@ -405,7 +384,15 @@ class Connection(asyncio.Protocol):
         self._outflow.drop(stream.lane)
         self._streams.pop(stream.lane.id, None)
         self._reset(stream.lane.id, fault)
+        self._count_cancelled()
+
+    def _count_cancelled(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._counting_since > _COUNTING_SECONDS:
+            self._counting_since, self._cancelled = now, 0
         self._cancelled += 1
+        if self._cancelled > _MOST_CANCELLED:
+            raise ConnectionFault(Fault.ENHANCE_YOUR_CALM, "expected fewer calls that are cancelled at once")
 
     def _reset(self, number: int, fault: Fault) -> None:
         self._transport.write(frames.rst_stream(number, fault))

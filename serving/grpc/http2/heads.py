@@ -63,19 +63,16 @@ class Heads:
         head = self._known.get(block)
         return self._decoded(block) if head is None else head
 
-    def skip(self, block: bytes) -> None:
-        """Reads a block that means nothing here, for those after it build on it."""
-        self._decoded(block)
-
     def _decoded(self, block: bytes) -> Head:
         changes = self._table.changes
         try:
             head = _head(self._decoder.decode(block, raw=True))
         except (HPACKError, ValueError, IndexError) as error:
             raise ConnectionFault(Fault.COMPRESSION_ERROR, f"headers cannot be decoded: {error}") from None
-        if self._table.changes != changes:
+        resizes = block[:1] and block[0] & 0xE0 == 0x20
+        if self._table.changes != changes or resizes or len(self._known) >= _MOST_KNOWN:
             self._known.clear()
-        elif len(self._known) < _MOST_KNOWN and len(block) <= _LONGEST_KNOWN:
+        if self._table.changes == changes and not resizes and len(block) <= _LONGEST_KNOWN:
             self._known[block] = head
         return head
 

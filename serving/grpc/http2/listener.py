@@ -37,8 +37,6 @@ class Listener:
     async def drain(self, grace: float) -> None:
         """Takes no new connections, answers what was asked, and ends; after `grace` seconds it cancels the rest."""
         self._server.close()
-        for connection in list(self._connections):
-            connection.leave()
         await self._ended(grace)
         for connection in list(self._connections):
             connection.abandon()
@@ -50,4 +48,6 @@ class Listener:
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         while self._connections and loop.time() < until:
+            for connection in list(self._connections):  # some are made only now, of those that waited in the socket
+                connection.leave()
             await asyncio.sleep(_LOOK_SECONDS)

@@ -81,7 +81,15 @@ class Outflow:
         self._end(lane, SUCCESS)
 
     def fail(self, lane: Lane, failure: Failure) -> None:
-        """Ends a call with a status, after the messages that it has got."""
+        """Ends a call with a status, after the messages that it has got.
+
+        Where the client takes none of these it gets no status either, for there is no telling when it would.
+        """
+        if lane.waiting:
+            self.drop(lane)
+            self._write(frames.rst_stream(lane.id, Fault.CANCEL))
+            self._done(lane)
+            return
         encodings = ",".join(ENCODINGS) if failure.code == Code.UNIMPLEMENTED.value else ""
         self._end(lane, ended_by(failure.code, failure.details, encodings))
 

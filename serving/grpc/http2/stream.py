@@ -4,6 +4,7 @@ Source: grpc/doc/PROTOCOL-HTTP2.md.
 """
 
 import asyncio
+import logging
 import struct
 import time
 from collections import deque
@@ -18,14 +19,15 @@ from serving.grpc.http2.heads import Head
 from serving.grpc.http2.outflow import Lane, Outflow
 from serving.grpc.http2.packing import unpacked
 
+_log = logging.getLogger(__name__)
 _PREFIX = struct.Struct(">BI")
 PREFIX_BYTES: Final = _PREFIX.size
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a client may ask for: the largest message, how many calls at once on one connection, and the bytes of one
-    stream that it may send before any are taken.
+    """What clients may ask for: the largest message, how many calls at once, on one connection or on all together, and
+    the bytes of one stream that may be sent before any are taken.
     """
 
     message_bytes: int
@@ -125,6 +127,11 @@ class Stream:
         if self._task is not None:
             self._task.cancel()
 
+    def sent(self) -> None:
+        """The last of its answer has gone out; until then its deadline holds."""
+        if self._timer is not None:
+            self._timer.cancel()
+
     def abandon(self, failure: Failure) -> None:
         """Ends the work with this answer."""
         self.cancel()
@@ -152,14 +159,12 @@ class Stream:
             answer = await call.answer(message, self._deadline)
         except Failure as failure:
             self._fail(failure)
+        except Exception:
+            self._fail(_unexpected(call))
         else:
-            if self._timer is not None:
-                self._timer.cancel()
             self._outflow.answer(self.lane, answer)
 
     def _fail(self, failure: Failure) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
         self._outflow.fail(self.lane, failure)
 
     def _expire(self) -> None:
@@ -175,9 +180,9 @@ class Stream:
                     await self._outflow.room(self.lane)
         except Failure as failure:
             self._fail(failure)
+        except Exception:
+            self._fail(_unexpected(call))
         else:
-            if self._timer is not None:
-                self._timer.cancel()
             self._outflow.succeed(self.lane)
 
     def _take_messages(self) -> None:
@@ -197,7 +202,7 @@ class Stream:
         del buffer[:start]
         if start:
             self._wake()
-        elif self.received * 2 > self._limits.window:  # one message that is larger than the window
+        elif not self._incoming and self.received * 2 > self._limits.window:  # a message larger than the window
             self._give_credit()
 
     async def _messages(self) -> AsyncIterator[bytes]:
@@ -235,3 +240,9 @@ class Stream:
         if self.received and not self.ended:
             self._credit(self.lane.id, self.received)
         self.received = 0
+
+
+def _unexpected(call: UnaryCall | StreamCall) -> Failure:
+    """What nobody has translated, as out of memory; called where it is caught."""
+    _log.exception("%s failed", call.path)
+    return Failure(Code.INTERNAL.value, "internal error")

@@ -111,3 +111,18 @@ def test_a_damaged_message_is_read_as_the_parser_reads_it(at, damage):
     for name, content in parsed.contents.items():
         parsed.message.inputs[name].tensor_content = bytes(content)
     assert parsed.message == expected
+
+
+def test_many_fields_are_left_to_the_parser():
+    request = predict(word=np.array([[b"x"] * 40_000], dtype=object))
+    parsed = parse_predict(predict_pb2.PredictRequest, request.SerializeToString())
+    assert not parsed.contents
+    assert parsed.message == request
+
+
+def test_large_strings_are_left_to_the_parser():
+    strings = service_pb2.ModelInferRequest(model_name="model", raw_input_contents=[b"\0" * LARGE_BYTES])
+    strings.inputs.add(name="word", datatype="BYTES", shape=[LARGE_BYTES // 4])
+    parsed = parse_infer(service_pb2.ModelInferRequest, strings.SerializeToString())
+    assert not parsed.raw
+    assert parsed.message == strings

@@ -1,6 +1,8 @@
 """The lane beside uvicorn: which requests take it, and that nobody can tell by the answers."""
 
 import asyncio
+import contextlib
+import gc
 import socket
 from types import SimpleNamespace
 
@@ -234,3 +236,45 @@ async def test_a_server_that_leaves_answers_and_says_goodbye(lane, engine):
     assert (status, headers["connection"]) == (200, "close")
     assert await working.ended()
     await asyncio.wait_for(draining, 5)
+
+
+async def test_a_request_that_drips_in_has_no_more_time_than_another(lane, monkeypatch):
+    monkeypatch.setattr(express, "_REST_SECONDS", 0.2)
+    client = await lane.connect()
+    client.send(request()[:-10])
+    for byte in request()[-10:]:
+        await asyncio.sleep(0.1)
+        client.send(bytes((byte,)))
+        if lane.asgi:
+            break
+    assert lane.asgi, "it should be uvicorn's by now"
+    assert (await client.answer())[0] == 408
+
+
+async def test_who_asks_without_reading_is_not_listened_to_for_ever(lane, engine):
+    client = await lane.connect()
+    client.writer.transport.pause_reading()
+    sent = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(3):
+            for _ in range(2000):
+                client.send(request() * 1000)
+                await client.writer.drain()
+                sent += 1
+    assert sent < 2000
+    (waiting,) = [len(object_._waiting) for object_ in gc.get_objects() if isinstance(object_, express.Express)]
+    assert waiting < 2**20
+    assert len(engine.requests) < 200_000
+
+
+async def test_connections_that_were_reset_leave_nothing_behind(lane):
+    for _ in range(5):
+        client = await lane.connect()
+        client.send(request(b"", "/v1/models/sum", method="GET"))
+        await client.answer()
+        client.writer.transport.abort()
+        del client
+    async with asyncio.timeout(5):
+        while any(isinstance(object_, express.Express) for object_ in gc.get_objects()):
+            await asyncio.sleep(0.05)
+            gc.collect()

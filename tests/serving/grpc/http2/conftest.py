@@ -35,7 +35,7 @@ def message(payload: bytes, flag: int = 0) -> bytes:
 
 
 class Toy:
-    """Echo answers what it is sent, Reversed each message backwards, Slow nothing; all note what became of them."""
+    """Echo answers what it is sent, Reversed each message backwards, Slow and Unread nothing."""
 
     def __init__(self) -> None:
         self.begun = asyncio.Event()
@@ -49,6 +49,7 @@ class Toy:
             "/toy/Slow": UnaryCall("/toy/Slow", self.slow),
             "/toy/Wrong": UnaryCall("/toy/Wrong", self.wrong),
             "/toy/Reversed": StreamCall("/toy/Reversed", self.reversed),
+            "/toy/Unread": StreamCall("/toy/Unread", self.unread),
         }
 
     async def echo(self, payload, _deadline):
@@ -65,6 +66,10 @@ class Toy:
 
     async def wrong(self, _payload, _deadline):
         raise Failure(InvalidInput.code.value, "100% wrong: ä\n")
+
+    async def unread(self, _payloads, _deadline):
+        await asyncio.sleep(60)
+        yield b""
 
     async def reversed(self, payloads, _deadline):
         async for payload in payloads:

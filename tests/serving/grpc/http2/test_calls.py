@@ -7,8 +7,8 @@ import zlib
 import pytest
 from h2.settings import SettingCodes
 
-from serving.grpc.http2.connection import FRAME_BYTES
 from serving.grpc.http2.frames import Fault, frame, goaway
+from serving.grpc.http2.reader import FRAME_BYTES
 
 from .conftest import HEADERS, LIMITS, Answer, Client, message
 
@@ -111,8 +111,9 @@ async def test_compressed_messages_are_unpacked(client, encoding, pack):
     ("encoding", "payload", "flag", "status", "told"),
     [
         ("gzip", gzip.compress(bytes(2**21)), 1, "8", "larger than max"),
-        ("gzip", b"no gzip", 1, "13", "expected a message in gzip"),
-        ("gzip", gzip.compress(bytes(1000))[:-12], 1, "13", "got a part of one"),
+        ("gzip", b"no gzip", 1, "13", "expected a gzip body"),
+        ("gzip", gzip.compress(bytes(1000))[:-12], 1, "13", "ends early"),
+        ("deflate", gzip.compress(b"hello"), 1, "13", "expected a deflate body"),
         ("identity", b"hello", 1, "13", "got flag 1"),
         ("gzip", b"hello", 7, "13", "got flag 7"),
     ],
@@ -242,3 +243,44 @@ async def test_a_server_that_leaves_answers_what_it_has_been_asked(client, liste
     assert message(b"meanwhile") in seen
     assert goaway(3, Fault.NO_ERROR) in seen
     await asyncio.wait_for(leaving, 5)
+
+
+async def test_all_members_of_a_gzip_are_one_message(client):
+    stream = await client.begin(more=[("grpc-encoding", "gzip")])
+    await client.send(stream, message(gzip.compress(b"one ") + gzip.compress(b"two"), flag=1))
+    assert (await client.answer(stream)).body == message(b"one two")
+
+
+async def test_a_stream_that_nobody_reads_is_given_no_more_room(client):
+    stream = await client.begin("/toy/Unread")
+    payload = message(bytes(40_000))  # more than half of the window
+    sent = 0
+    while sent < 20 and client.h2.local_flow_control_window(stream) >= len(payload):
+        for start in range(0, len(payload), 16_000):
+            client.h2.send_data(stream, payload[start : start + 16_000])
+        await client.flush()
+        await client.answer(await client.ask())  # what it gives would have come before this answer
+        sent += 1
+    assert sent * len(payload) < 3 * LIMITS.window
+
+
+async def test_an_answer_that_nobody_takes_ends_with_its_deadline(connect):
+    client = await connect()
+    await client.greet({SettingCodes.INITIAL_WINDOW_SIZE: 10})
+    client.window_gives = False
+    answer = await client.answer(await client.ask(bytes(1000), more=[("grpc-timeout", "200m")]))
+    assert answer.status is None
+    assert len(answer.body) == 10
+
+
+async def test_calls_of_all_connections_together_are_bounded(connect):
+    clients = [await connect() for _ in range(3)]
+    for client in clients[:2]:
+        await client.greet()
+        for _ in range(LIMITS.calls // 2):
+            await client.ask(path="/toy/Slow")
+        await client.look()
+    await clients[2].greet()
+    answer = await clients[2].answer(await clients[2].ask())
+    assert answer.status == "8"
+    assert "expected at most 8 calls at once" in answer.headers["grpc-message"]

@@ -22,6 +22,7 @@ def begun(stream: int) -> bytes:
 
 ENDING = {
     "a frame before the settings": (None, frame(6, 0, 0, bytes(8)), Fault.PROTOCOL_ERROR),
+    "headers in too large a frame": (frame(4, 0, 0), frame_head(2**15, 1, 4, 1), Fault.FRAME_SIZE_ERROR),
     "a frame that is too large": (frame(4, 0, 0), frame_head(2**21, 0, 0, 1), Fault.FRAME_SIZE_ERROR),
     "data of a stream that is idle": (frame(4, 0, 0), frame(0, 0, 1, b"data"), Fault.PROTOCOL_ERROR),
     "data of no stream": (frame(4, 0, 0), frame(0, 0, 0, b"data"), Fault.PROTOCOL_ERROR),
