@@ -13,6 +13,7 @@ from training.datasets.clip_store import FRAMES, SIDE
 from training.recurrent import recurrent
 
 CELLS = ("lstm", "gru", "conv")
+FARTHEST = 2.0  # deviations from the mean: one odd number must not decide alone
 
 Shape = tuple[int | None, ...]
 
@@ -145,6 +146,13 @@ def classifier(frames: Any, features: Any, classes: int) -> keras.Model:
     """End a network: `features` [batch, n] of `frames` to logits float32 [batch, classes]."""
     logits = layers.Dense(classes, dtype="float32", name="logits")(features)
     return keras.Model(frames, logits, name="video")
+
+
+def weighed(frames: Any, values: Any, classes: int, config: VideoConfig) -> keras.Model:
+    """End a network that only weighs fixed numbers: `values` [batch, n] of `frames` to logits float32."""
+    # Without scale and shift of its own: only brings every number to the same range.
+    values = layers.BatchNormalization(momentum=0.95, center=False, scale=False)(values)
+    return classifier(frames, layers.Dropout(config.dropout)(ops.clip(values, -FARTHEST, FARTHEST)), classes)
 
 
 def fold(values: Any) -> Any:

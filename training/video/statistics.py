@@ -64,7 +64,7 @@ def _energy(smooth: Any) -> list[Any]:
 
 def _unrest(across: Any, down: Any) -> list[Any]:
     """How things move beside the camera, how suddenly that changes, and how it spreads and whirls: 26 numbers."""
-    pans = [_prevailing(across), _prevailing(down)]
+    pans = [prevailing(across), prevailing(down)]
     steps = ops.abs(pans[0][:, 1:] - pans[0][:, :-1])
     camera = ops.stack([ops.mean(ops.abs(part), axis=(1, 2, 3)) for part in (*pans, steps)], axis=-1)
     across, down = across - pans[0], down - pans[1]
@@ -125,7 +125,7 @@ def _normal(light: Any) -> Any:
     return light / (ops.std(light, axis=(1, 2, 3), keepdims=True) + 1.0)
 
 
-def _prevailing(flow: Any) -> Any:
+def prevailing(flow: Any) -> Any:
     """What most of each frame does, near its median: [batch, time, 1, 1]. XLA would compile sorting for minutes."""
     middle = ops.mean(flow, axis=(2, 3), keepdims=True)
     for _ in range(TURNS):

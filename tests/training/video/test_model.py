@@ -92,22 +92,20 @@ def test_a_configuration_that_means_nothing_is_refused(changes: dict[str, object
         VideoConfig(**changes)
 
 
-@pytest.mark.parametrize("arch", ["cnn3d", "convlstm", "motion_statistics"])
+@pytest.mark.parametrize("arch", ["cnn3d", "convlstm", "motion_statistics", "relative_motion"])
 def test_what_an_architecture_has_no_use_for_is_refused(arch: str) -> None:
     with pytest.raises(ValueError, match=f"no imagenet and no cell for {arch}"):
         build(arch, 2, VideoConfig(imagenet=True, cell="gru"))
 
 
-@pytest.mark.parametrize("arch", ["cnn3d", "motion_statistics"])
+@pytest.mark.parametrize("arch", ["cnn3d", "motion_statistics", "relative_motion"])
 def test_recurrent_dropout_without_a_recurrent_layer_is_refused(arch: str) -> None:
     with pytest.raises(ValueError, match=f"for {arch}.*Received: recurrent_dropout=0.1"):
         build(arch, 2, VideoConfig(recurrent_dropout=0.1))
 
 
 def test_an_unknown_architecture_is_refused() -> None:
-    with pytest.raises(
-        ValueError, match=r"two_stream, cnn3d, cnn_lstm, convlstm, motion_statistics. Received: 'cnn4d'"
-    ):
+    with pytest.raises(ValueError, match=r"convlstm, motion_statistics, relative_motion. Received: 'cnn4d'"):
         build("cnn4d", 2)
 
 

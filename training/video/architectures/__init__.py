@@ -13,12 +13,14 @@ ABOUT = {
     "cnn_lstm": "a 2D CNN on each frame and its change to the next, then a recurrent or convolutional layer",
     "convlstm": "two 2D convolutions on each frame and its change to the next, then a convolutional LSTM",
     "motion_statistics": "a linear layer on 74 statistics of frame differences and optical flow that need no learning",
+    "relative_motion": "a linear layer on the statistics of motion_statistics and on 30 that compare the motion with "
+    "itself, whatever the size and the way of what moves",
 }
 ARCHITECTURES: tuple[str, ...] = tuple(ABOUT)
 DEFAULT = "two_stream"
 COMPILED = ("two_stream", "motion_statistics")
 """Those that train faster on a CPU when XLA compiles their steps; it makes those of cnn3d ten times as slow."""
-FIXED = {"motion_statistics": "statistics"}
+FIXED = {"motion_statistics": "statistics", "relative_motion": "statistics"}
 """The layer that needs no learning, of architectures of which only what follows it learns."""
 
 
