@@ -11,9 +11,8 @@ Served = Callable[[str, str, str, float], None]
 class Entry:
     """One request between its arrival and its answer: what is in the block is done for it.
 
-    api: the method that was called. entrypoint: the protocol that it came by. seconds: in which it must be answered;
-    None for the engine's own limit. deadline: when it must be answered at
-    the latest, on the clock of time.monotonic(); None for the engine's own limit.
+    api: the method that was called. entrypoint: the protocol that it came by. seconds: in which it must be answered.
+    deadline: when that is over, on the clock of time.monotonic(). None of either is the engine's own limit.
     """
 
     __slots__ = ("_model", "_served", "_token", "api", "began", "deadline", "entrypoint")

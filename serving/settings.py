@@ -187,7 +187,7 @@ class Settings(BaseSettings):
     grpc_socket_path: str | None = Field(None, description="Unix socket that serves gRPC beside --port.")
     grpc_channel_arguments: Annotated[str, AfterValidator(_channel_arguments)] = Field(
         "",
-        description="Arguments of gRPC's own server, which takes the connections then: grpc.keepalive_time_ms=2000.",
+        description="Any has gRPC's own server take the connections, which costs more: grpc.keepalive_time_ms=2000.",
     )
     enable_serialization_as_tensor_content: bool = Field(
         False, description="Answer TF Serving's Predict with numbers as bytes, tensor_content, not in typed fields."
