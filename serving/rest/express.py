@@ -242,6 +242,8 @@ class Express(asyncio.Protocol):
         head = _Head(reader.length)
         if head.length is not None and (direct := self.find(reader.method, reader.path)) is not None:
             head = _Head(head.length, direct, reader.headers)
+        elif reader.upgrades:
+            head = _Head(None)
         if len(raw) <= _LONGEST_KNOWN:
             if len(self.known) >= _MOST_KNOWN:
                 self.known.clear()
@@ -250,27 +252,34 @@ class Express(asyncio.Protocol):
 
 
 class _HeadReader:
-    """Reads a head by httptools. length: None for all but plain requests of HTTP/1.1 that keep their connection."""
+    """Reads a head by httptools.
+
+    length: None for all but plain requests of HTTP/1.1 that keep their connection. upgrades: whether it would rather
+    speak another protocol, as some clients of HTTP/2 ask at first, which a server may ignore.
+    """
 
     def __init__(self, raw: bytes) -> None:
         self.method = self.path = ""
         self.headers: dict[str, str] = {}
         self.length: int | None = None
+        self.upgrades = False
         self._url = b""
         self._whole = False
         parser = httptools.HttpRequestParser(self)
         try:
-            parser.feed_data(raw)
+            try:
+                parser.feed_data(raw)
+            except httptools.HttpParserUpgrade:
+                self.upgrades = True
             path = httptools.parse_url(self._url).path.decode("ascii")
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade, UnicodeDecodeError, AttributeError):
+        except (httptools.HttpParserError, UnicodeDecodeError, AttributeError):
             return
         length = self.headers.get("content-length", "0")
         if (
             self._whole
             and parser.get_http_version() == "1.1"
             and parser.should_keep_alive()
-            and not parser.should_upgrade()
-            and self.headers.keys().isdisjoint(("transfer-encoding", "expect", "upgrade"))
+            and self.headers.keys().isdisjoint(("transfer-encoding", "expect"))
             and length.isascii()
             and length.isdigit()
             and len(length) < 16

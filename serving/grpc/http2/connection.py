@@ -24,8 +24,9 @@ _HELLO_SECONDS = 20.0
 _GOODBYE_SECONDS = 1.0
 _GOODBYE = b"goodbye!"
 _UNREAD_SECONDS = 60.0  # in which a client must take of its answers what it has room for
-# Calls that a client may cancel within so many seconds: more is an attack.
-_MOST_CANCELLED, _COUNTING_SECONDS = 2000, 10.0
+# Calls that a client may cancel, and settings that it may send, within so many seconds: more is an attack.
+_MOST_NUISANCES, _COUNTING_SECONDS = 2000, 10.0
+_MOST_WAITING_BYTES = 64 << 20  # of answers that a client does not take; from there on it gets no others
 _MOST_STREAMS = 1024  # at once on one connection
 _WINDOW_MASK = 0x7FFFFFFF
 _HTTP_1_TEXT = b"expected gRPC, which is HTTP/2; got other data\n"
@@ -55,7 +56,7 @@ class Connection(asyncio.Protocol):
         self._stuck: asyncio.TimerHandle | None = None
         self._last_stream = 0
         self._received = 0  # of the window, since the client last got some back
-        self._cancelled = 0  # calls, since `_counting_since`
+        self._nuisances = 0  # since `_counting_since`
         self._counting_since = 0.0
         self._told = False  # whether the client was asked to go elsewhere
         self._leaving = False  # whether no new calls are taken
@@ -158,6 +159,7 @@ class Connection(asyncio.Protocol):
     def _cancel_all(self) -> None:
         for stream in self._streams.values():
             stream.cancel()
+            self._outflow.drop(stream.lane)
         self._streams.clear()
 
     def _end(self, fault: Fault, message: str) -> None:
@@ -240,6 +242,8 @@ class Connection(asyncio.Protocol):
     def _take_continuation(self, flags: int, number: int, payload: bytes) -> None:
         if self._block is None:
             raise ConnectionFault(Fault.PROTOCOL_ERROR, "expected headers before their continuation")
+        if not payload:
+            self._count_nuisance()
         _, first, block = self._block
         block += payload
         if len(block) > MOST_HEADER_BYTES:
@@ -280,6 +284,11 @@ class Connection(asyncio.Protocol):
         elif self._is_crowded():
             why = f"expected at most {self._limits.calls} calls at once, got one more"
             self._outflow.fail(lane, Failure(Code.RESOURCE_EXHAUSTED.value, why))
+        elif self._outflow.waiting_bytes > _MOST_WAITING_BYTES:
+            why = (
+                f"expected answers to be taken before more is asked, got {self._outflow.waiting_bytes} bytes that wait"
+            )
+            self._outflow.fail(lane, Failure(Code.RESOURCE_EXHAUSTED.value, why))
         elif call is None:
             self._outflow.fail(lane, Failure(Code.UNIMPLEMENTED.value, f"unknown method {head.path[:200]}"))
         elif head.encoding not in ENCODINGS:
@@ -313,7 +322,7 @@ class Connection(asyncio.Protocol):
         if stream is not None:
             stream.cancel()
             self._outflow.drop(stream.lane)
-            self._count_cancelled()
+            self._count_nuisance()
             if self._leaving and not self._streams:
                 self._close()
 
@@ -328,9 +337,10 @@ class Connection(asyncio.Protocol):
         if flags & frames.ACK:
             return
         settings = frames.read_settings(payload)
+        self._count_nuisance()  # for each setting may move the windows of all streams
         # First, for what windows then let through comes after it.
         self._transport.write(frames.frame(frames.SETTINGS, frames.ACK, 0))
-        for name, value in settings:
+        for name, value in dict(settings).items():
             if name == Setting.INITIAL_WINDOW_SIZE:
                 self._outflow.set_first_window(value, [stream.lane for stream in self._streams.values()])
             elif name == Setting.MAX_FRAME_SIZE:
@@ -351,9 +361,11 @@ class Connection(asyncio.Protocol):
         elif payload == _GOODBYE:
             self._take_no_more()
 
-    def _take_goaway(self, _: int, number: int, __: bytes) -> None:
-        if number:
-            raise ConnectionFault(Fault.PROTOCOL_ERROR, "expected GOAWAY for the connection, got it for a stream")
+    def _take_goaway(self, _: int, number: int, payload: bytes) -> None:
+        if number or len(payload) < 8:
+            raise ConnectionFault(
+                Fault.PROTOCOL_ERROR if number else Fault.FRAME_SIZE_ERROR, "expected a goodbye of 8 bytes to all"
+            )
 
     def _take_window_update(self, _: int, number: int, payload: bytes) -> None:
         if len(payload) != 4:
@@ -384,15 +396,16 @@ class Connection(asyncio.Protocol):
         self._outflow.drop(stream.lane)
         self._streams.pop(stream.lane.id, None)
         self._reset(stream.lane.id, fault)
-        self._count_cancelled()
+        self._count_nuisance()
 
-    def _count_cancelled(self) -> None:
+    def _count_nuisance(self) -> None:
+        """Counts what costs the server more than the client."""
         now = asyncio.get_running_loop().time()
         if now - self._counting_since > _COUNTING_SECONDS:
-            self._counting_since, self._cancelled = now, 0
-        self._cancelled += 1
-        if self._cancelled > _MOST_CANCELLED:
-            raise ConnectionFault(Fault.ENHANCE_YOUR_CALM, "expected fewer calls that are cancelled at once")
+            self._counting_since, self._nuisances = now, 0
+        self._nuisances += 1
+        if self._nuisances > _MOST_NUISANCES:
+            raise ConnectionFault(Fault.ENHANCE_YOUR_CALM, "expected fewer cancelled calls and settings at once")
 
     def _reset(self, number: int, fault: Fault) -> None:
         self._transport.write(frames.rst_stream(number, fault))

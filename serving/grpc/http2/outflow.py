@@ -49,7 +49,9 @@ class Outflow:
         self._window = FIRST_WINDOW
         self._first_window = FIRST_WINDOW
         self._frame_bytes = LEAST_FRAME_BYTES
-        self._blocked: dict[int, Lane] = {}
+        self._starved: dict[int, Lane] = {}  # those that wait for the connection's window, not only for their own
+        self.waiting_bytes = 0
+        """How much waits for windows to open."""
 
     def lane(self, stream: int) -> Lane:
         return Lane(stream, self._first_window)
@@ -74,6 +76,7 @@ class Outflow:
             lane.opened = True
             self._write(frames.frame(frames.HEADERS, frames.END_HEADERS, lane.id, ANSWER))
         lane.waiting.append(memoryview(_PREFIX.pack(0, len(message)) + message))
+        self.waiting_bytes += len(message) + _PREFIX.size
         self._push(lane)
 
     def succeed(self, lane: Lane) -> None:
@@ -111,7 +114,8 @@ class Outflow:
 
     def drop(self, lane: Lane) -> None:
         """Nothing more of it goes out."""
-        self._blocked.pop(lane.id, None)
+        self._starved.pop(lane.id, None)
+        self.waiting_bytes -= sum(map(len, lane.waiting))
         lane.waiting.clear()
 
     def set_first_window(self, size: int, lanes: "list[Lane]") -> None:
@@ -123,7 +127,9 @@ class Outflow:
             lane.window += more
             if lane.window > MOST_WINDOW:
                 raise ConnectionFault(Fault.FLOW_CONTROL_ERROR, "expected a window of at most 2^31-1")
-        self._push_all()
+        for lane in lanes:
+            if lane.waiting and lane.window > 0:
+                self._push(lane)
 
     def set_frame_bytes(self, size: int) -> None:
         """The client's setting. Raises ConnectionFault."""
@@ -136,7 +142,10 @@ class Outflow:
         self._window += more
         if self._window > MOST_WINDOW:
             raise ConnectionFault(Fault.FLOW_CONTROL_ERROR, "expected a window of at most 2^31-1")
-        self._push_all()
+        for lane in list(self._starved.values()):
+            if self._window <= 0:
+                break
+            self._push(lane)
 
     def open_lane(self, lane: Lane, more: int) -> bool:
         """The client takes so many more bytes on one stream; False where that is more than a window may be."""
@@ -145,12 +154,6 @@ class Outflow:
             return False
         self._push(lane)
         return True
-
-    def _push_all(self) -> None:
-        for lane in list(self._blocked.values()):
-            if self._window <= 0:
-                break
-            self._push(lane)
 
     def _push(self, lane: Lane) -> None:
         """Sends what the windows allow of one stream."""
@@ -163,16 +166,17 @@ class Outflow:
             out += (frames.frame_head(size, frames.DATA, 0, lane.id), chunk[:size])
             lane.window -= size
             self._window -= size
+            self.waiting_bytes -= size
             if size == len(chunk):
                 lane.waiting.popleft()
             else:
                 lane.waiting[0] = chunk[size:]
-        if lane.waiting:
-            self._blocked[lane.id] = lane
+        if lane.waiting and lane.window > 0:
+            self._starved[lane.id] = lane
         else:
-            self._blocked.pop(lane.id, None)
-            if lane.drained is not None and not lane.drained.done():
-                lane.drained.set_result(None)
+            self._starved.pop(lane.id, None)
+        if not lane.waiting and lane.drained is not None and not lane.drained.done():
+            lane.drained.set_result(None)
         trailers, ends = lane.trailers, False
         if trailers is not None and not lane.waiting:
             out.append(trailers)

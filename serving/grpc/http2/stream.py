@@ -143,8 +143,7 @@ class Stream:
         if failure := self._too_large(whole):
             self._fail(failure)
             return
-        length = _PREFIX.unpack_from(whole)[1] if len(whole) >= PREFIX_BYTES else -1
-        if length != len(whole) - PREFIX_BYTES:
+        if len(whole) < PREFIX_BYTES or _PREFIX.unpack_from(whole)[1] != len(whole) - PREFIX_BYTES:
             self._fail(Failure(Code.INTERNAL.value, f"expected one message, got {len(whole)} bytes of something else"))
             return
         self._task = asyncio.create_task(self._run(call, whole))

@@ -140,6 +140,13 @@ async def test_errors_are_the_apps(lane, body, more, status):
     assert len(lane.direct) == 2
 
 
+async def test_an_upgrade_that_is_offered_is_ignored(lane):
+    client = await lane.connect()
+    client.send(request(more="connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQ\r\n"))
+    assert (await client.answer())[2] == b'{"predictions":[6.0]}'
+    assert lane.direct == [PATH]
+
+
 @pytest.mark.parametrize(
     "sent",
     [

@@ -143,7 +143,9 @@ async def test_a_message_over_the_limit_is_refused_by_its_first_bytes(client):
     assert (await client.answer(await client.ask())).status == "0"
 
 
-@pytest.mark.parametrize("data", [b"\0\0", message(b"hello")[:-1], message(b"hello") + b"x", message(b"a") * 2])
+@pytest.mark.parametrize(
+    "data", [b"\0\0", bytes(4), message(b"hello")[:-1], message(b"hello") + b"x", message(b"a") * 2]
+)
 async def test_what_is_not_one_message_is_refused(client, data):
     stream = await client.begin()
     await client.send(stream, data)

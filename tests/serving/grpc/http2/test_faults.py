@@ -2,13 +2,15 @@
 
 import asyncio
 import struct
+import time
 
 import pytest
+from h2.settings import SettingCodes
 
 from serving.grpc.http2 import connection
 from serving.grpc.http2.frames import PREFACE, Fault, frame, frame_head
 
-from .conftest import message
+from .conftest import LIMITS, message
 
 HEADERS_OF_A_CALL = bytes.fromhex("8386")  # :method POST, :scheme http
 PATH = b"\x04\x09/toy/Slow"
@@ -59,6 +61,13 @@ ENDING = {
     "a window that grows by nothing": (frame(4, 0, 0), frame(8, 0, 0, bytes(4)), Fault.PROTOCOL_ERROR),
     "a window beyond all": (frame(4, 0, 0), frame(8, 0, 0, struct.pack(">I", 2**31 - 1)), Fault.FLOW_CONTROL_ERROR),
     "a window of an idle stream": (frame(4, 0, 0), frame(8, 0, 1, struct.pack(">I", 1)), Fault.PROTOCOL_ERROR),
+    "a goodbye of one byte": (frame(4, 0, 0), frame(7, 0, 0, b"x"), Fault.FRAME_SIZE_ERROR),
+    "settings without end": (frame(4, 0, 0), frame(4, 0, 0, struct.pack(">HI", 4, 9)) * 3000, Fault.ENHANCE_YOUR_CALM),
+    "continuations of nothing": (
+        frame(4, 0, 0),
+        frame(1, 0, 1, CALL) + frame(9, 0, 1) * 3000,
+        Fault.ENHANCE_YOUR_CALM,
+    ),
     "a goodbye of a stream": (frame(4, 0, 0), frame(7, 0, 1, bytes(8)), Fault.PROTOCOL_ERROR),
     "a priority of nothing": (frame(4, 0, 0), frame(2, 0, 0, bytes(5)), Fault.PROTOCOL_ERROR),
 }
@@ -123,10 +132,45 @@ async def test_who_says_nothing_is_not_kept(connect, monkeypatch):
 
 
 async def test_calls_that_are_begun_and_cancelled_without_end_end_the_connection(client, monkeypatch):
-    monkeypatch.setattr(connection, "_MOST_CANCELLED", 20)
+    monkeypatch.setattr(connection, "_MOST_NUISANCES", 20)
     for _ in range(30):
         stream = await client.begin("/toy/Slow")
         client.h2.reset_stream(stream)
     await client.flush()
     await client.until_closed()
     assert client.goaways[0][0] == Fault.ENHANCE_YOUR_CALM
+
+
+async def test_windows_that_open_byte_by_byte_hold_up_nobody(connect, client):
+    """Many answers that wait for their own windows are not looked at when the connection's grows."""
+    greedy = await connect()
+    await greedy.greet({SettingCodes.INITIAL_WINDOW_SIZE: 0})
+    streams = [await greedy.ask(bytes(100)) for _ in range(LIMITS.calls)]
+    greedy.writer.write(frame(8, 0, 0, struct.pack(">I", 1)) * 20_000)
+    began = time.process_time()
+    for stream in streams:
+        greedy.h2.increment_flow_control_window(105, stream)
+    await greedy.flush()
+    for stream in streams:
+        assert (await greedy.answer(stream)).status == "0"
+    assert time.process_time() - began < 5
+    assert (await client.answer(await client.ask())).status == "0"
+
+
+async def test_who_does_not_take_answers_gets_no_others(connect, monkeypatch):
+    monkeypatch.setattr(connection, "_MOST_WAITING_BYTES", 1000)
+    greedy = await connect()
+    await greedy.greet({SettingCodes.INITIAL_WINDOW_SIZE: 0})
+    first = await greedy.ask(bytes(2000))
+    await greedy.look()
+    await asyncio.sleep(0.1)
+    refused = await greedy.answer(await greedy.ask())
+    assert refused.status == "8"
+    assert "2005 bytes that wait" in refused.headers["grpc-message"]
+    greedy.h2.increment_flow_control_window(3000, first)
+    await greedy.flush()
+    assert (await greedy.answer(first)).status == "0"
+    again = await greedy.ask(b"")
+    greedy.h2.increment_flow_control_window(3000, again)
+    await greedy.flush()
+    assert (await greedy.answer(again)).status == "0"
