@@ -1,6 +1,7 @@
 """How studies are put together, without what they start: servers take a minute to compile."""
 
 import contextlib
+import time
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,7 @@ def nothing_starts(monkeypatch):
     monkeypatch.setattr(Target, "check", lambda target, expected: None)
     monkeypatch.setattr(Target, "ask", lambda target: b"")
     monkeypatch.setattr(Target, "load", lambda target, connections, seconds: FIGURES)
-    monkeypatch.setattr(ours.Ours, "compiled", lambda server: None)
+    monkeypatch.setattr(ours.Ours, "compiled", lambda server: time.monotonic())
     monkeypatch.setattr(Group, "resident_bytes", lambda group: 2**20)
     monkeypatch.setattr(memory, "grpc_count", lambda target, connections, requests: None)
     monkeypatch.setattr(open_loop, "poisson_load", lambda target, rate, seconds: FIGURES)

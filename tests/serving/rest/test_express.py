@@ -269,8 +269,8 @@ async def test_who_asks_without_reading_is_not_listened_to_for_ever(lane, engine
                 await client.writer.drain()
                 sent += 1
     assert sent < 2000
-    (waiting,) = [len(object_._waiting) for object_ in gc.get_objects() if isinstance(object_, express.Express)]
-    assert waiting < 2**20
+    waiting = [len(object_._waiting) for object_ in gc.get_objects() if isinstance(object_, express.Express)]
+    assert 0 < max(waiting) < 2**20  # those of other tests may be among them
     assert len(engine.requests) < 200_000
 
 
