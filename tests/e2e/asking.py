@@ -1,5 +1,8 @@
 """One question for each protocol, to the models of models.py."""
 
+import time
+from collections.abc import Callable
+
 import grpc
 import httpx
 from tritonclient.grpc import service_pb2, service_pb2_grpc
@@ -26,3 +29,14 @@ def ask_grpc_ready(address: str, model: str) -> bool:
     with grpc.insecure_channel(address) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         return bool(stub.ModelReady(service_pb2.ModelReadyRequest(name=model), timeout=30).ready)
+
+
+def counted(read: Callable[[], float]) -> float:
+    """What `read` gives once it has given the same for half a second: workers count a little later."""
+    value, since, end = read(), time.monotonic(), time.monotonic() + 30
+    while time.monotonic() < since + 0.5:
+        assert time.monotonic() < end, f"still counting after 30 s: {value}"
+        time.sleep(0.02)
+        if (now := read()) != value:
+            value, since = now, time.monotonic()
+    return value

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from tensorflow_serving.apis import get_model_status_pb2, model_service_pb2_grpc
 
-from .asking import ask_grpc, ask_rest
+from .asking import ask_grpc, ask_rest, counted
 from .servers import START_SECONDS, Server, serving
 
 pytestmark = pytest.mark.timeout(900)
@@ -52,12 +52,15 @@ def test_metrics_of_all_workers_add_up_under_tf_servings_names(server: Server) -
     def page() -> str:
         return httpx.get(f"{server.rest}/monitoring/prometheus/metrics", timeout=30).text
 
-    before = COUNTED.search(page())
-    assert before is not None
+    def answered() -> float:
+        found = COUNTED.search(page())
+        return float(found[1]) if found else 0.0
+
+    before = counted(answered)
     for _ in range(16):
         ask_rest(server.rest)
-    after = [COUNTED.search(page()) for _ in range(4)]
-    assert {match[1] for match in after if match} == {str(int(before[1]) + 16)}
+    assert counted(answered) == before + 16
+    assert {answered() for _ in range(4)} == {before + 16}
     assert LATENCY in page()
 
 

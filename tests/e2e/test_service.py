@@ -14,13 +14,18 @@ import httpx
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from .asking import WEEK, ask_grpc, ask_rest
+from .asking import WEEK, ask_grpc, ask_rest, counted
 from .servers import START_SECONDS, Server, serving
 
 # A busy machine may take minutes to import TensorFlow in three processes.
 pytestmark = pytest.mark.timeout(900)
 
-ANSWERED = re.compile(r'^seqserve_requests_total\{code="OK",model="affine"\} ([\d.]+)$', re.MULTILINE)
+
+def requests_total(server: Server, model: str, code: str) -> float:
+    """What the next worker that is asked counts over all workers."""
+    page = httpx.get(f"{server.http}/metrics", timeout=30).text
+    found = re.search(rf'^seqserve_requests_total\{{code="{code}",model="{model}"\}} ([\d.]+)$', page, re.MULTILINE)
+    return float(found[1]) if found else 0.0
 
 
 @pytest.fixture(scope="module")
@@ -100,26 +105,18 @@ def test_the_api_page_shows_every_endpoint_with_an_example(server: Server) -> No
 
 
 def test_metrics_add_up_over_workers(server: Server) -> None:
-    def answered() -> set[float]:
-        pages = [httpx.get(f"{server.http}/metrics", timeout=30).text for _ in range(8)]
-        return {float(match[1]) for match in map(ANSWERED.search, pages) if match}
-
-    (before,) = answered()
+    before = counted(lambda: requests_total(server, "affine", "OK"))
     for _ in range(16):
         ask_rest(server.rest)
-    assert answered() == {before + 16}
+    assert counted(lambda: requests_total(server, "affine", "OK")) == before + 16
+    assert {requests_total(server, "affine", "OK") for _ in range(8)} == {before + 16}
 
 
 def test_what_is_refused_is_counted(server: Server) -> None:
-    def refused() -> float:
-        page = httpx.get(f"{server.http}/metrics", timeout=30).text
-        found = re.search(r'requests_total\{code="INVALID_ARGUMENT",model="forecaster"\} ([\d.]+)', page)
-        return float(found[1]) if found else 0.0
-
-    before = refused()
+    before = counted(lambda: requests_total(server, "forecaster", "INVALID_ARGUMENT"))
     for path in ("/forecast", "/v1/models/forecaster:predict", "/v2/models/forecaster/infer"):
         assert httpx.post(f"{server.http}{path}", content=b"{", timeout=30).status_code == 400
-    assert refused() == before + 3
+    assert counted(lambda: requests_total(server, "forecaster", "INVALID_ARGUMENT")) == before + 3
 
 
 def test_nobody_works_for_a_caller_of_the_typed_api_who_has_hung_up(server: Server) -> None:
