@@ -101,7 +101,7 @@ class Engine:
         sequences: Sequences | None = None,
     ) -> None:
         self._repository = repository
-        self._timeout = timeout
+        self.timeout = timeout
         self._answered = answered
         self._refused = refused
         self._served = served
@@ -120,6 +120,24 @@ class Engine:
         self._answered(result.model, Code.OK, time.monotonic() - began)
         return result
 
+    def servable(self, model: str, version: int | None, label: str | None) -> "Servable | None":
+        """The version that would answer now; None while models of the start are waited for. Raises as `infer` does."""
+        return self._repository.get(model, version, label) if self._repository.is_started else None
+
+    def count_answered(self, model: str, api: str, entrypoint: str | None, seconds: float) -> None:
+        """Counts a request that its model was asked directly.
+
+        entrypoint: by which protocol the answer has gone out; None where it could not be written.
+        """
+        self._answered(model, Code.OK, seconds)
+        self._computed(model, api, seconds)
+        if entrypoint is not None:
+            self._served(model, api, entrypoint, seconds)
+
+    def count_failed(self, model: str, code: Code, seconds: float) -> None:
+        """Counts one that got none."""
+        self._answered(self._known(model), code, seconds)
+
     def refusals(self, model: str = "") -> "Refusals":
         """Counts what is raised in this block, in which a front end makes a request that `infer` will count.
 
@@ -137,7 +155,7 @@ class Engine:
     def deadline(self, asked: float | None = None) -> float:
         """When a request that comes now must be answered, on the clock of time.monotonic()."""
         entry = current()
-        own = entry.deadline if entry and entry.deadline is not None else time.monotonic() + self._timeout
+        own = entry.deadline if entry and entry.deadline is not None else time.monotonic() + self.timeout
         return own if asked is None else min(own, asked)
 
     async def started(self, deadline: float) -> None:

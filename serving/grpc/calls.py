@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, aclosing, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from google.protobuf import descriptor_pool, message_factory
@@ -18,6 +19,7 @@ from google.protobuf.message import DecodeError, Message
 
 from serving.entry import Entry
 from serving.errors import Code, InvalidInput, ServingError, Unimplemented
+from serving.grpc.direct import Call, Direct, Recipient
 from serving.grpc.gate import Gate
 
 # Some write their answers themselves.
@@ -42,11 +44,13 @@ class Counted:
     """A unary method whose requests are counted, so that those that do not even parse must be as well.
 
     parse: makes of the class of requests and a payload what the method takes; raises DecodeError.
+    direct: the short way, for requests like others before.
     """
 
     method: Unary
     refusals: Callable[[], AbstractContextManager[None]]
     parse: Callable[[type[Message], Payload], Any] = _from_string
+    direct: Direct | None = None
 
 
 Methods = Mapping[str, Unary | Streaming | Bidirectional | Counted]
@@ -66,10 +70,15 @@ class UnaryCall:
     """A method with one request and one answer.
 
     answer: may keep the payload, which nobody changes; raises Failure and nothing else.
+    begin: takes an uncompressed message with its five bytes before it, its deadline, and who gets the answer; gives
+    what is to be cancelled when nobody waits for that any more, or None where `answer` has to be asked. failure: how
+    a call ends that gets an error.
     """
 
     path: str
     answer: Callable[[Payload, float | None], Awaitable[bytes]]
+    begin: Callable[[bytes, float | None, Recipient], Call | None] | None = None
+    failure: Callable[[BaseException], Failure] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +116,9 @@ def _unary(path: str, declared: MethodDescriptor, method: Any, gate: Gate) -> Un
     request_class = message_factory.GetMessageClass(declared.input_type)
     refusals: Callable[[], AbstractContextManager[None]] = nullcontext
     parse = _from_string
+    direct = None
     if isinstance(method, Counted):
-        method, refusals, parse = method.method, method.refusals, method.parse
+        method, refusals, parse, direct = method.method, method.refusals, method.parse, method.direct
 
     async def answer(payload: Payload, deadline: float | None) -> bytes:
         try:
@@ -126,7 +136,14 @@ def _unary(path: str, declared: MethodDescriptor, method: Any, gate: Gate) -> Un
             raise _failure(declared, error) from None
         return serialised
 
-    return UnaryCall(path, answer)
+    if direct is None:
+        return UnaryCall(path, answer)
+    shortcut: Direct = direct
+
+    def begin(message: bytes, deadline: float | None, recipient: Recipient) -> Call | None:
+        return shortcut.begin(message, deadline, gate, recipient)
+
+    return UnaryCall(path, answer, begin, partial(_failure, declared))
 
 
 def _stream(path: str, declared: MethodDescriptor, method: Any, gate: Gate) -> StreamCall:
@@ -175,7 +192,7 @@ def _parsed(request_class: type[Message], payload: Payload, parse: Callable[[typ
         raise InvalidInput(f"expected a serialised {name}, got {len(payload)} bytes that do not parse") from None
 
 
-def _failure(declared: MethodDescriptor, error: Exception) -> Failure:
+def _failure(declared: MethodDescriptor, error: BaseException) -> Failure:
     """The one place where errors become gRPC statuses."""
     if isinstance(error, Failure):
         return error

@@ -15,9 +15,13 @@ class Gate:
         self._most = most
         self._inside = 0
 
+    @property
+    def is_full(self) -> bool:
+        return self._inside >= self._most
+
     def enter(self) -> None:
         """Holds one call, until `leave`."""
-        if self._inside >= self._most:
+        if self.is_full:
             raise Overloaded(f"expected at most {self._most} requests at once; received: one more")
         self._inside += 1
 

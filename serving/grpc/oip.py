@@ -11,11 +11,13 @@ from serving.control import Control
 from serving.engine import Engine, InferRequest, InferResult
 from serving.errors import InvalidInput
 from serving.grpc.calls import Counted, Methods
+from serving.grpc.direct import Direct
 from serving.grpc.infer_answers import InferAnswers
 from serving.grpc.large_messages import Parsed, parse_infer
 from serving.grpc.oip_tensors import decode_inputs, encode, has_typed_field
 from serving.grpc.parameters import plain
 from serving.grpc.triton import TritonExtensions
+from serving.layouts import Unlikely
 from serving.offload import LARGE_BYTES, sized
 from serving.oip.classification import top_classes
 from serving.oip.parameters import read_options
@@ -44,7 +46,12 @@ class InferenceService:
             "ModelReady": self.model_ready,
             "ServerMetadata": self.server_metadata,
             "ModelMetadata": in_tritons_words(self.model_metadata),
-            "ModelInfer": Counted(in_tritons_words(self._model_infer), engine.refusals, parse_infer),
+            "ModelInfer": Counted(
+                in_tritons_words(self._model_infer),
+                engine.refusals,
+                parse_infer,
+                Direct(engine, "ModelInfer", _asked, self._answers.write),
+            ),
             **self._extensions.methods,
         }
 
@@ -110,6 +117,19 @@ class InferenceService:
                 sequence=options.sequence,
             )
         return await self._engine.infer(decoded), bool(raw), classes
+
+
+def _asked(payload: bytes) -> tuple[InferRequest, str]:
+    """What a ModelInferRequest with raw contents asks for, where nothing but its inputs and outputs matters."""
+    request: Any = service_pb2.ModelInferRequest.FromString(payload)
+    if not request.raw_input_contents or request.parameters:
+        raise Unlikely
+    if any(tensor.parameters for tensor in (*request.inputs, *request.outputs)):
+        raise Unlikely
+    inputs = decode_inputs(request.inputs, request.raw_input_contents)
+    outputs = tuple(output.name for output in request.outputs)
+    version = oip.version_number(request.model_version)
+    return InferRequest(request.model_name, inputs, version, outputs=outputs), request.id
 
 
 def _nbytes(result: InferResult) -> int:

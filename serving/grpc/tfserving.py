@@ -9,17 +9,20 @@ from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
     inference_pb2,
+    predict_pb2,
     regression_pb2,
 )
 from tensorflow_serving.apis import prediction_service_pb2 as prediction_service
 
-from serving.engine import Engine, InferRequest
+from serving.engine import Engine, InferRequest, InferResult
 from serving.errors import InvalidInput, NotFound, Unimplemented
 from serving.grpc.calls import Counted, Methods
+from serving.grpc.direct import Direct
 from serving.grpc.large_messages import Parsed, parse_predict
 from serving.grpc.model_spec import addressed, describe
 from serving.grpc.predict_answers import PredictAnswers
 from serving.grpc.tensors import decode_inputs
+from serving.layouts import Unlikely
 from serving.offload import sized
 from serving.quoting import listed, shown
 from serving.signature import DEFAULT_SIGNATURE
@@ -44,7 +47,9 @@ class PredictionService:
         self._max_message_bytes = max_message_bytes
         self._answers = PredictAnswers(tensor_content=tensor_content)
         self.methods: Methods = {
-            "Predict": Counted(self.predict, engine.refusals, parse_predict),
+            "Predict": Counted(
+                self.predict, engine.refusals, parse_predict, Direct(engine, "Predict", self._asked, self._write)
+            ),
             "Classify": Counted(self.classify, engine.refusals),
             "Regress": Counted(self.regress, engine.refusals),
             "MultiInference": Counted(self.multi_inference, engine.refusals),
@@ -76,6 +81,20 @@ class PredictionService:
         result = await self._engine.infer(decoded)
         size = sum([array.nbytes for array in result.outputs.values()])
         return await sized(size, self._answers.write, result)
+
+    def _asked(self, payload: bytes) -> tuple[InferRequest, str]:
+        """What a PredictRequest asks for, of a model that may or may not be there."""
+        request = parse_predict(predict_pb2.PredictRequest, payload).message
+        address, spec = addressed(request), request.model_spec
+        outputs = tuple(request.output_filter)
+        if len(set(outputs)) < len(outputs):
+            raise Unlikely
+        inputs = decode_inputs(request.inputs, self._max_message_bytes, {})
+        signature = spec.signature_name or DEFAULT_SIGNATURE
+        return InferRequest(address.model, inputs, address.version, address.label, signature, outputs), ""
+
+    def _write(self, result: InferResult, _: str) -> bytes:
+        return self._answers.write(result)
 
     async def classify(self, request: Any, deadline: float | None) -> Any:
         address, examples = await self._with_examples(request)

@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 _REFUSED_OP = re.compile(r"No registered '(\w+)' OpKernel for XLA")
 _NODE_LINE = re.compile(r"^Node: .*\n", re.MULTILINE)
 _MOST_REFUSALS = 8
-_TIMED_RUNS = 3
+_LEAST_RUNS, _MOST_RUNS = 3, 12
 _TIE = 1.1  # so far apart are runs of the same code on a machine that loads models
 _MOST_INHERITED_SHAPES = 256
 
@@ -198,15 +198,18 @@ def _called(model: str, signature: Signature) -> str:
 def _is_no_slower(run: _Callable, other: _Callable, arguments: Sequence[np.ndarray]) -> bool:
     """Whether a call takes no longer than another one does, as far as can be told beside other work.
 
-    By the fastest of a few runs in turn, for what else the machine does only ever makes a run slower.
+    By the fastest of some runs in turn, for what else the machine does only ever makes a run slower. It is only found
+    slower after many: what is compiled in vain costs little, and what is not costs every request.
     """
     fastest = [float("inf")] * 2
-    for _ in range(_TIMED_RUNS):
+    for done in range(1, _MOST_RUNS + 1):
         for which, call in enumerate((run, other)):
             began = time.perf_counter()
             call(*arguments)
             fastest[which] = min(fastest[which], time.perf_counter() - began)
-    return fastest[0] <= fastest[1] * _TIE
+        if done >= _LEAST_RUNS and fastest[0] <= fastest[1] * _TIE:
+            return True
+    return False
 
 
 def _close(got: np.ndarray, want: np.ndarray) -> bool:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -17,12 +18,12 @@ from serving.errors import DeadlineExceeded, Internal, Unavailable
 from serving.servables.deadlines import Deadlines
 from serving.servables.pace import Pace
 from serving.servables.policy import Arrays, BatchPolicy
-from serving.servables.queue import Job, Queue
+from serving.servables.queue import Job, Mold, Queue, Waiter
 
 _log = logging.getLogger(__name__)
 
 
-class _NotByRows(Internal):
+class NotByRows(Internal):
     """An output that should have a row for each of the batch has another number of them."""
 
 
@@ -101,33 +102,44 @@ class Batcher:
         """
         try:
             return await self._submit(inputs, deadline)
-        except _NotByRows as error:
+        except NotByRows as error:
             _log.warning("%s: requests run alone from now on: %s", self._name, error.message)
         return await self._submit(inputs, deadline)
 
     async def _submit(self, inputs: Arrays, deadline: float) -> Arrays:
-        rows = self._rows_of(inputs)
+        mold = self.mold(inputs)
         size = self._policy.max_batch_size
         if self._closed:
             raise Unavailable("the model is being unloaded")
-        nbytes = sum([array.nbytes for array in inputs.values()])
-        self._queue.admit(rows, nbytes)
-        if rows <= size or not self._queue.merges:
-            return await self._answer_to(self._wait(inputs, rows, nbytes, deadline))
-        slices = _sliced(inputs, rows, size)
-        jobs = [self._wait(part, self._rows_of(part), nbytes // len(slices), deadline) for part in slices]
+        self._queue.admit(mold.rows, mold.nbytes)
+        if mold.rows <= size or not self._queue.merges:
+            return await self._answer_to(self._wait(inputs, mold, deadline))
+        slices = _sliced(inputs, mold.rows, size)
+        jobs = [self._wait(part, self.mold(part), deadline) for part in slices]
         try:
             answers = [await self._answer_to(job) for job in jobs]
         finally:
             for job in jobs:
-                self._give_up(job)
+                self.give_up(job)
         if not self._queue.merges:  # another request has shown meanwhile that none may be cut
-            raise _NotByRows("the request was cut")
+            raise NotByRows("the request was cut")
         return _joined(answers)
 
-    def _wait(self, inputs: Arrays, rows: int, nbytes: int, deadline: float) -> Job:
+    def begin(self, inputs: Arrays, mold: Mold, deadline: float, waiter: Waiter) -> Job:
+        """Queues a request that fits a batch, of a mold that is known; what becomes of it is told to `waiter`.
+
+        That may be NotByRows: then it is to be submitted once more. Raises Overloaded and Unavailable.
+        """
+        if self._closed:
+            raise Unavailable("the model is being unloaded")
+        self._queue.admit(mold.rows, mold.nbytes)
+        return self._wait(inputs, mold, deadline, waiter)
+
+    def _wait(self, inputs: Arrays, mold: Mold, deadline: float, waiter: Waiter | None = None) -> Job:
         """Queues a request, or a slice of one."""
-        job = self._job(inputs, rows, nbytes, deadline)
+        if waiter is None:
+            waiter = asyncio.get_running_loop().create_future()
+        job = Job(inputs, mold, mold.rows, mold.lengths, mold.rest, deadline, waiter, time.monotonic())
         self._queue.add(job)
         self._deadlines.add(job)
         if self._worker is None:
@@ -136,15 +148,15 @@ class Batcher:
 
     async def _answer_to(self, job: Job) -> Arrays:
         try:
-            return await job.future
+            return await cast("asyncio.Future[Arrays]", job.waiter)
         finally:
-            self._give_up(job)
+            self.give_up(job)
 
-    def _give_up(self, job: Job) -> None:
+    def give_up(self, job: Job) -> None:
         """Nobody waits for its answer any more, or it has one."""
         self._deadlines.remove(job)
         if job.waits:
-            job.future.cancel()
+            job.waiter.cancel()
             self._queue.release(job)
 
     async def close(self, timeout: float) -> None:
@@ -157,7 +169,8 @@ class Batcher:
     def _rows_of(self, inputs: Arrays) -> int:
         return len(next(iter(inputs.values()))) if self._policy.merges and inputs else 1
 
-    def _job(self, inputs: Arrays, rows: int, nbytes: int, deadline: float) -> Job:
+    def mold(self, inputs: Arrays) -> Mold:
+        """What batches go by of a request with these inputs."""
         lengths: tuple[int, ...] = ()
         if self._ruled:
             rules = self._policy.rules
@@ -170,12 +183,13 @@ class Batcher:
             )
         else:
             rest = tuple([array.shape[1:] for array in inputs.values()])
-        reported = rows
+        reported = rows = self._rows_of(inputs)
         if self._policy.has_rows and not self._policy.merges and inputs:
             first = next(iter(inputs.values()))
             reported = len(first) if first.ndim else rows
-        future = asyncio.get_running_loop().create_future()
-        return Job(inputs, rows, reported, lengths, rest, deadline, future, time.monotonic(), nbytes)
+        arrays = inputs.values()
+        nbytes, elements = sum([array.nbytes for array in arrays]), sum([array.size for array in arrays])
+        return Mold(rows, reported, lengths, rest, elements, nbytes)
 
     async def _work(self) -> None:
         """Drains the queue batch by batch, then ends; the next arrival starts it again."""
@@ -211,16 +225,17 @@ class Batcher:
             return
         began, _, _, split = computed.times
         self._pace.ran(batch[0].lengths, computed.padded, split - began)
+        self._deadlines.remove_all(batch)
         for job, answer in zip(batch, computed.answers, strict=True):
-            if not job.future.done():
-                job.future.set_result(answer)
+            if not job.waiter.done():
+                job.waiter.set_result(answer)
         self._observe(_report(batch, computed, started))
 
     def _compute(self, batch: Sequence[Job]) -> _Computed:
         """Runs in the executor: merge, pad, run, split."""
         began = time.monotonic()
         rows = sum(job.rows for job in batch)
-        elements = sum(array.size for job in batch for array in job.inputs.values())
+        elements = sum(job.mold.elements for job in batch)
         whole = not self._queue.merges or not rows  # runs as it came
         size = rows if whole else self._policy.padded_size(rows)
         merged = {name: self._merge(name, batch, size) for name in batch[0].inputs}
@@ -233,7 +248,7 @@ class Batcher:
         for name, array in outputs.items():
             if array.ndim == 0 or len(array) != size:
                 self._queue.merges = False
-                raise _NotByRows(
+                raise NotByRows(
                     f"output '{name}' must have {size} rows, one for each of the batch; "
                     f"received: shape {list(array.shape)}"
                 )
@@ -257,21 +272,25 @@ class Batcher:
         if tuple(shape) == first.shape:
             return first
         merged = np.empty(shape, first.dtype)
-        start = 0
-        for array in arrays:
-            stop = start + len(array)
-            if array.shape[1:] == merged.shape[1:]:
-                merged[start:stop] = array
-            else:
+        rows = sum(map(len, arrays))
+        alike = len({array.shape[1:] for array in arrays}) == 1
+        if alike and name in self._ruled:
+            np.concatenate(arrays, out=self._policy.rules[name].room(merged[:rows], first.shape[self._ruled[name]]))
+        elif alike:
+            np.concatenate(arrays, out=merged[:rows])
+        else:
+            start = 0
+            for array in arrays:
+                stop = start + len(array)
                 self._policy.rules[name].fill(merged[start:stop], array)
-            start = stop
-        merged[start:] = merged[start - 1 : start]  # a repeated row is always a valid one
+                start = stop
+        merged[rows:] = merged[rows - 1 : rows]  # a repeated row is always a valid one
         return merged
 
 
 def _report(batch: Sequence[Job], computed: _Computed, started: float) -> BatchReport:
     began, merged, ran, split = computed.times
-    rows = sum(job.reported for job in batch)
+    rows = sum(job.mold.reported for job in batch)
     return BatchReport(
         rows=rows,
         padded_rows=rows + computed.padded - sum(job.rows for job in batch),
@@ -282,7 +301,7 @@ def _report(batch: Sequence[Job], computed: _Computed, started: float) -> BatchR
         input_seconds=merged - began,
         run_seconds=ran - merged,
         output_seconds=split - ran,
-        request_rows=[job.reported for job in batch],
+        request_rows=[job.mold.reported for job in batch],
     )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import math
 import time
+from collections.abc import Iterable
 
 from serving.errors import DeadlineExceeded
 from serving.servables.queue import Job
@@ -25,6 +26,10 @@ class Deadlines:
     def remove(self, job: Job) -> None:
         """Nobody waits for it any more."""
         self._jobs.discard(job)
+
+    def remove_all(self, jobs: Iterable[Job]) -> None:
+        """Nobody waits for these any more."""
+        self._jobs.difference_update(jobs)
 
     def _wake(self, at: float) -> None:
         if self._timer is not None:

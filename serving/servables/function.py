@@ -17,6 +17,7 @@ from serving.servables.batching_parameters import BatchingParameters
 from serving.servables.compiler import Compiler, NotNow
 from serving.servables.inputs import InputRule, check_input
 from serving.servables.policy import Arrays, BatchPolicy
+from serving.servables.queue import Job, Mold, Waiter
 from serving.servables.samples import Samples
 from serving.signature import TensorSpec
 
@@ -88,6 +89,24 @@ class Function:
         if self._rules and sum([array.nbytes for array in inputs.values()]) > _LARGE_BYTES:
             return self._infer_large(inputs, deadline)
         return self.batcher.submit(self._checked(inputs), deadline)
+
+    def mold(self, inputs: Arrays) -> Mold | None:
+        """Checks inputs as `infer` does; what others of their types and shapes have in common with them.
+
+        None where such requests need more than one batch, or inputs other than these.
+        """
+        checked = self._checked(inputs)
+        mold = self.batcher.mold(checked)
+        fits = 0 < mold.rows <= self.policy.max_batch_size and mold.nbytes <= _LARGE_BYTES
+        return mold if fits and checked.keys() == inputs.keys() else None
+
+    def begin(self, inputs: Arrays, mold: Mold, deadline: float, waiter: Waiter) -> Job:
+        """Queues a request of a known mold, whose values alone are looked at; raises as `infer` does."""
+        for name, rule in self._rules.items():
+            rule.check_values(name, inputs[name])
+        if len(inputs) > 1:
+            inputs = {name: inputs[name] for name in self.program.signature.inputs}
+        return self.batcher.begin(inputs, mold, deadline, waiter)
 
     async def _infer_large(self, inputs: Arrays, deadline: float) -> Arrays:
         return await self.batcher.submit(await asyncio.to_thread(self._checked, inputs), deadline)

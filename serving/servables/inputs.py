@@ -67,16 +67,20 @@ class InputRule(BaseModel):
         return wide
 
     def fill(self, wide: np.ndarray, array: np.ndarray) -> None:
-        """Copies `array` into `wide`, which is longer on the variable axis, and pads the rest of it."""
+        """Copies `array` into `wide`, which is as long or longer on the variable axis, and pads the rest of it."""
+        self.room(wide, array.shape[self.axis or 0])[...] = array
+
+    def room(self, wide: np.ndarray, length: int) -> np.ndarray:
+        """The part of `wide` that is `length` long on the variable axis, where values go; pads the rest of it."""
         axis = self.axis or 0
-        length = array.shape[axis]
+        if wide.shape[axis] == length:
+            return wide
         before = (slice(None),) * axis
-        if self.side == "left":
-            wide[(*before, slice(-length, None) if length else slice(0, 0))] = array
-            wide[(*before, slice(None, -length) if length else slice(None))] = self.value
-        else:
-            wide[(*before, slice(length))] = array
-            wide[(*before, slice(length, None))] = self.value
+        split = wide.shape[axis] - length if self.side == "left" else length
+        first, second = wide[(*before, slice(None, split))], wide[(*before, slice(split, None))]
+        padding, values = (first, second) if self.side == "left" else (second, first)
+        padding[...] = self.value
+        return values
 
     def fitted(self, array: np.ndarray, length: int) -> np.ndarray:
         """`array` cropped or padded to `length` on its variable axis."""
@@ -94,10 +98,12 @@ class InputRule(BaseModel):
                 raise InvalidInput(
                     f"input '{name}' must have a length of {low} to {high} on axis {self.axis}; received: {length}"
                 )
-        if array.dtype.kind == "f":
-            self._check_values(name, array)
+        self.check_values(name, array)
 
-    def _check_values(self, name: str, array: np.ndarray) -> None:
+    def check_values(self, name: str, array: np.ndarray) -> None:
+        """Raises InvalidInput where values break a rule, whatever their number."""
+        if array.dtype.kind != "f":
+            return
         whole = is_finite(array)
         if whole and (not self.min_observed or not array.size or array[0].size >= self.min_observed):
             return

@@ -1,42 +1,74 @@
 """The requests that wait for one function, and which of them make the next batch."""
 
-import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from serving.errors import DeadlineExceeded, Internal, InvalidInput, Overloaded, ServingError
 from serving.servables.policy import Arrays, BatchPolicy
+
+
+class Waiter(Protocol):
+    """Who gets an answer, or the error in its place; as far as that goes, an asyncio.Future is one.
+
+    done: whether it has got one, or wants none any more; cancel: it wants none from now on.
+    """
+
+    def done(self) -> bool: ...
+
+    def set_result(self, result: Arrays, /) -> None: ...
+
+    def set_exception(self, exception: BaseException, /) -> None: ...
+
+    def exception(self) -> BaseException | None: ...
+
+    def cancel(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Mold:
+    """What a batch goes by: the same for all requests with inputs of the same names, types and shapes.
+
+    rows: as far as batches go; one where nothing is merged. reported: those that it brought.
+    lengths: the bucket of each ruled input. rest: every other axis; jobs of one batch have the same.
+    elements, nbytes: of all inputs together.
+    """
+
+    rows: int
+    reported: int
+    lengths: tuple[int, ...]
+    rest: tuple[tuple[int, ...], ...]
+    elements: int
+    nbytes: int
 
 
 @dataclass(eq=False, slots=True)
 class Job:
     """A request, or a slice of one that is larger than a batch.
 
-    rows: as far as batches go; one where nothing is merged. reported: those that it brought.
-    lengths: the bucket of each ruled input. rest: every other axis; jobs of one batch have the same.
-    deadline, queued: on the clock of time.monotonic(). waits: whether it takes room in the queue.
+    rows, lengths, rest: its mold's. deadline, queued: on the clock of time.monotonic().
+    waits: whether it takes room in the queue.
     """
 
     inputs: Arrays
+    mold: Mold
     rows: int
-    reported: int
     lengths: tuple[int, ...]
     rest: tuple[tuple[int, ...], ...]
     deadline: float
-    future: asyncio.Future[Arrays]
+    waiter: Waiter
     queued: float
-    nbytes: int
     waits: bool = True
 
     def expired(self, now: float) -> bool:
         """Whether nobody wants its answer any more."""
-        return self.future.done() or now >= self.deadline
+        return now >= self.deadline or self.waiter.done()
 
     def fail(self, error: Exception) -> None:
-        if not self.future.done():
-            self.future.set_exception(error if isinstance(error, ServingError) else Internal("the model failed"))
-            self.future.exception()  # a caller that has gone never asks
+        if not self.waiter.done():
+            self.waiter.set_exception(error if isinstance(error, ServingError) else Internal("the model failed"))
+            self.waiter.exception()  # a caller that has gone never asks
 
 
 class Queue:
@@ -78,14 +110,14 @@ class Queue:
     def add(self, job: Job) -> None:
         self._jobs.append(job)
         self._rows += job.rows
-        self._bytes += job.nbytes
+        self._bytes += job.mold.nbytes
 
     def release(self, job: Job) -> None:
         """Gives a job's room back, once. One that nobody waits for leaves the queue itself at the next batch."""
         if job.waits:
             job.waits = False
             self._rows -= job.rows
-            self._bytes -= job.nbytes
+            self._bytes -= job.mold.nbytes
 
     def clear(self, error: Exception) -> None:
         """Fails everything that waits."""

@@ -88,6 +88,10 @@ class Servable:
         self.statistics.succeeded(time.monotonic() - began, function.rows(inputs))
         return outputs
 
+    def function(self, signature: str) -> Function:
+        """What answers for one of its signatures."""
+        return self._functions[signature]
+
     @property
     def depth(self) -> int:
         """Rows that wait, over all signatures."""

@@ -15,6 +15,7 @@ from typing import Final
 
 from serving.errors import Code
 from serving.grpc.calls import Failure, StreamCall, UnaryCall
+from serving.grpc.direct import Call
 from serving.grpc.http2.heads import Head
 from serving.grpc.http2.outflow import Lane, Outflow
 from serving.grpc.http2.packing import unpacked
@@ -47,9 +48,11 @@ class Stream:
         "_call",
         "_credit",
         "_deadline",
+        "_direct",
         "_encoding",
         "_incoming",
         "_limits",
+        "_message",
         "_outflow",
         "_task",
         "_timer",
@@ -80,6 +83,7 @@ class Stream:
         self._incoming: deque[bytes | Failure] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
+        self._direct: Call | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._deadline: float | None = None
         if head.timeout is not None:
@@ -111,7 +115,7 @@ class Stream:
         """The client has sent everything."""
         self.ended = True
         if isinstance(self._call, UnaryCall):
-            if self._task is None:
+            if self._task is None and self._direct is None:
                 whole, self._buffer = self._buffer, bytearray()
                 self._begin(self._call, whole)
             return
@@ -126,6 +130,8 @@ class Stream:
             self._timer.cancel()
         if self._task is not None:
             self._task.cancel()
+        elif self._direct is not None:
+            self._direct.cancel()
 
     def sent(self) -> None:
         """The last of its answer has gone out; until then its deadline holds."""
@@ -146,6 +152,15 @@ class Stream:
         if len(whole) < PREFIX_BYTES or _PREFIX.unpack_from(whole)[1] != len(whole) - PREFIX_BYTES:
             self._fail(Failure(Code.INTERNAL.value, f"expected one message, got {len(whole)} bytes of something else"))
             return
+        # A message that came in one piece may be known by its bytes.
+        if call.begin is not None and type(whole) is bytes and not whole[0]:
+            self._direct = call.begin(whole, self._deadline, self)
+            if self._direct is not None:
+                self._message = whole
+                return
+        self._take_long_way(call, whole)
+
+    def _take_long_way(self, call: UnaryCall, whole: bytes | bytearray) -> None:
         self._task = asyncio.create_task(self._run(call, whole))
 
     async def _run(self, call: UnaryCall, whole: bytes | bytearray) -> None:
@@ -165,6 +180,21 @@ class Stream:
 
     def _fail(self, failure: Failure) -> None:
         self._outflow.fail(self.lane, failure)
+
+    # What a call on the short way tells
+
+    def answered(self, message: bytes) -> None:
+        self._outflow.answer(self.lane, message)
+
+    def failed(self, error: BaseException) -> None:
+        assert isinstance(self._call, UnaryCall)
+        assert self._call.failure is not None
+        self._fail(self._call.failure(error))
+
+    def ask_again(self) -> None:
+        assert isinstance(self._call, UnaryCall)
+        assert self._message is not None
+        self._take_long_way(self._call, self._message)
 
     def _expire(self) -> None:
         self.abandon(Failure(Code.DEADLINE_EXCEEDED.value, "the deadline passed before the answer was ready"))
