@@ -4,15 +4,18 @@ It takes what needs nothing but a place in a batch. All else, and whatever is wr
 `Engine.infer`, which says so in the right words: the short way only ever declines.
 """
 
+import asyncio
+import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
 from serving.engine import Engine, InferRequest, InferResult
 from serving.errors import Code, ServingError
+from serving.offload import LARGE_BYTES
 from serving.servables.batching import NotByRows
 from serving.servables.queue import Job
 
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from serving.servables.servable import Servable
 
 Arrays = Mapping[str, np.ndarray]
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 
 class Route:
@@ -38,7 +43,7 @@ class Route:
         self._entrypoint = entrypoint
         self._servable: Servable | None = None
 
-    def begin(self, inputs: Arrays, deadline: float | None, call: "DirectCall") -> bool:
+    def begin(self, inputs: Arrays, deadline: float | None, call: "DirectCall[Any]") -> bool:
         """Queues a request, whose answer `call` will get; False where it has to go the long way.
 
         deadline: on the clock of time.monotonic(); None for the server's own limit.
@@ -93,7 +98,7 @@ class Route:
         self._engine.count_failed(self._request.model, code, seconds)
 
 
-class DirectCall(ABC):
+class DirectCall(ABC, Generic[T]):
     """One request on the short way; what waits for its answer. To be made where its answer is written.
 
     Methods are called in the event loop.
@@ -112,12 +117,16 @@ class DirectCall(ABC):
         self._over = False
 
     @abstractmethod
-    def answer(self, result: InferResult) -> None:
-        """Writes the answer. What it raises is given to `fail`."""
+    def write(self, result: InferResult) -> T:
+        """The answer; of a large one in a thread. What this raises is given to `fail`."""
+
+    @abstractmethod
+    def send(self, answer: T) -> None:
+        """Gives its caller the answer."""
 
     @abstractmethod
     def fail(self, error: BaseException) -> None:
-        """Writes why there is none."""
+        """Tells its caller why there is none."""
 
     @abstractmethod
     def ask_again(self) -> None:
@@ -133,20 +142,22 @@ class DirectCall(ABC):
         return self._over
 
     def set_result(self, outputs: Arrays) -> None:
-        self._over = sent = True
+        self._over = True
         self.leave()
-        try:
-            self.answer(self._route.result(self._servable, outputs))
-        except Exception as error:  # others of the batch still wait for theirs
-            sent = False
-            self.fail(error)
+        result = self._route.result(self._servable, outputs)
+        if sum([array.nbytes for array in result.outputs.values()]) > LARGE_BYTES:
+            writing = asyncio.get_running_loop().run_in_executor(None, self.write, result)
+            writing.add_done_callback(self._written)
+            sent = True
+        else:
+            sent = self._answer(result)
         self._route.answered(self._servable, self._began, sent=sent)
 
     def set_exception(self, error: BaseException) -> None:
         self._over = True
         self.leave()
         if isinstance(error, NotByRows):
-            self.ask_again()
+            self._tell(lambda _: self.ask_again(), None)
             return
         self._route.failed(
             self._servable, self._began, error.code if isinstance(error, ServingError) else Code.INTERNAL
@@ -156,7 +167,7 @@ class DirectCall(ABC):
     def exception(self) -> None:
         return None
 
-    def cancel(self) -> bool:
+    def cancel(self, _: object = None) -> bool:
         """Its caller has gone."""
         if self._over:
             return False
@@ -165,3 +176,27 @@ class DirectCall(ABC):
         self._function.batcher.give_up(self.job)
         self._route.failed(self._servable, self._began, Code.CANCELLED)
         return True
+
+    def _answer(self, result: InferResult) -> bool:
+        """Gives its caller the answer, or the reason why it cannot be written."""
+        try:
+            answer = self.write(result)
+        except Exception as error:
+            self._tell(self.fail, error)
+            return False
+        self._tell(self.send, answer)
+        return True
+
+    def _written(self, writing: "asyncio.Future[T]") -> None:
+        if writing.cancelled():
+            return
+        if (error := writing.exception()) is not None:
+            self._tell(self.fail, error)
+        else:
+            self._tell(self.send, writing.result())
+
+    def _tell(self, tell: Callable[[Any], None], what: Any) -> None:
+        try:
+            tell(what)
+        except Exception:  # others of the batch still wait for theirs
+            _log.exception("a caller could not be told its answer")

@@ -141,7 +141,11 @@ def _unary(path: str, declared: MethodDescriptor, method: Any, gate: Gate) -> Un
     shortcut: Direct = direct
 
     def begin(message: bytes, deadline: float | None, recipient: Recipient) -> Call | None:
-        return shortcut.begin(message, deadline, gate, recipient)
+        try:
+            return shortcut.begin(message, deadline, gate, recipient)
+        except Exception:  # the long way answers whatever comes
+            _log.exception("%s was not taken on the short way", declared.full_name)
+            return None
 
     return UnaryCall(path, answer, begin, partial(_failure, declared))
 

@@ -1,6 +1,5 @@
 """Unary calls on the short way: from a message that is known by its layout to a place in a batch, and to an answer."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -11,7 +10,6 @@ from serving.direct import Arrays, DirectCall, Route
 from serving.engine import Engine, InferRequest, InferResult
 from serving.grpc.gate import Gate
 from serving.layouts import Layout, Layouts, Unlikely
-from serving.offload import LARGE_BYTES
 
 PREFIX_BYTES: Final = 5
 """Of a message as it comes, before what was serialised."""
@@ -91,7 +89,7 @@ class Direct:
         return Decoded(request, Route(self._engine, request, self._api, "GRPC"), told)
 
 
-class Call(DirectCall):
+class Call(DirectCall[bytes]):
     """One call on the short way."""
 
     __slots__ = ("_gate", "_layout", "_recipient", "_write")
@@ -102,21 +100,11 @@ class Call(DirectCall):
         self._gate = gate
         self._recipient = recipient
 
-    def answer(self, result: InferResult) -> None:
-        told = self._layout.asked.id
-        if sum([array.nbytes for array in result.outputs.values()]) > LARGE_BYTES:
-            writing = asyncio.get_running_loop().run_in_executor(None, self._write, result, told)
-            writing.add_done_callback(self._written)
-            return
-        self._recipient.answered(self._write(result, told))
+    def write(self, result: InferResult) -> bytes:
+        return self._write(result, self._layout.asked.id)
 
-    def _written(self, writing: "asyncio.Future[bytes]") -> None:
-        if writing.cancelled():
-            return
-        if (error := writing.exception()) is not None:
-            self._recipient.failed(error)
-        else:
-            self._recipient.answered(writing.result())
+    def send(self, answer: bytes) -> None:
+        self._recipient.answered(answer)
 
     def fail(self, error: BaseException) -> None:
         self._recipient.failed(error)

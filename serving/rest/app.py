@@ -11,9 +11,11 @@ from serving.control import Control
 from serving.engine import Engine
 from serving.limits import MAX_MESSAGE_BYTES, REQUEST_TIMEOUT_SECONDS
 from serving.oip.wording import in_tritons_words
+from serving.rest.direct import ByContent, ByLayout, Shortcut
 from serving.rest.endpoint import Endpoint, Handler
 from serving.rest.errors import routing_error
 from serving.rest.oip import OpenInference
+from serving.rest.oip_tensors import HEADER_LENGTH
 from serving.rest.shortcuts import Shortcuts
 from serving.rest.tfserving import TensorFlowServing
 from serving.rest.triton import TritonExtensions
@@ -62,19 +64,25 @@ def build_app(
         endpoint = Endpoint(handler, max_body_bytes=max_message_bytes, body_timeout=body_timeout, compresses=compresses)
         return Route(path, endpoint, methods=[method])
 
-    def inference(path: str, handler: Handler) -> Route:
+    def inference(path: str, handler: Handler, shortcut: Shortcut | None = None) -> Route:
         endpoint = Endpoint(
-            handler, max_body_bytes=max_message_bytes, body_timeout=body_timeout, refusals=engine.refusals
+            handler,
+            max_body_bytes=max_message_bytes,
+            body_timeout=body_timeout,
+            refusals=engine.refusals,
+            shortcut=shortcut,
         )
         return Route(path, endpoint, methods=["POST"])
 
     v1 = TensorFlowServing(engine, control)
     v2 = OpenInference(engine, control)
     triton = TritonExtensions(engine, control, allow_model_control=allow_model_control)
+    predicting = ByContent(engine, "predict", v1.asked)
+    inferring = ByLayout(engine, "infer", v2.asked, (HEADER_LENGTH.lower(),))
     routes = [route("/v1/models", "GET", v1.no_model)]
     for which in ("", _V1_VERSION, _LABEL):
         routes += [
-            inference(f"{_V1}{which}:predict", v1.predict),
+            inference(f"{_V1}{which}:predict", v1.predict, predicting),
             inference(f"{_V1}{which}:classify", v1.classify),
             inference(f"{_V1}{which}:regress", v1.regress),
             route(f"{_V1}{which}", "GET", v1.status),
@@ -86,7 +94,7 @@ def build_app(
     routes.append(route("/v2/models/stats", "GET", triton.statistics))
     for which in ("", _VERSION):
         routes += [
-            inference(f"{_V2}{which}/infer", in_tritons_words(v2.infer)),
+            inference(f"{_V2}{which}/infer", in_tritons_words(v2.infer), inferring),
             route(f"{_V2}{which}/ready", "GET", v2.model_ready),
             route(f"{_V2}{which}", "GET", in_tritons_words(v2.model_metadata)),
             route(f"{_V2}{which}/config", "GET", in_tritons_words(triton.config)),

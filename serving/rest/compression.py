@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Callable
+from functools import lru_cache
 
 from starlette.responses import Response
 
@@ -57,6 +58,9 @@ def accepted(value: str) -> tuple[str | None, int]:
     return best, 0 if len(weights) == 1 else _WORTH_BYTES
 
 
+_accepted = lru_cache(256)(accepted)  # clients say the same again and again
+
+
 def _weight(parameter: str) -> float:
     name, _, value = parameter.partition("=")
     if name.strip() != "q":
@@ -69,11 +73,16 @@ def _weight(parameter: str) -> float:
 
 async def compress(response: Response, accept_encoding: str) -> None:
     """Compresses an answer in place where its caller asks for that and it pays."""
-    coding, least = accepted(accept_encoding)
+    await sized(len(response.body), compress_now, response, accept_encoding)
+
+
+def compress_now(response: Response, accept_encoding: str) -> None:
+    """Does so in the calling thread, however long the answer is."""
+    coding, least = _accepted(accept_encoding)
     body = bytes(response.body)
     if coding is None or not body or len(body) < least:
         return
-    response.body = await sized(len(body), _compress, body, coding)
+    response.body = _compress(body, coding)
     response.headers["content-length"] = str(len(response.body))
     response.headers["content-encoding"] = coding
     response.headers.add_vary_header("accept-encoding")

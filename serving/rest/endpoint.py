@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
 
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
@@ -14,6 +15,11 @@ from serving.hang_up import CancelledByHangUp, HungUp
 from serving.rest.compression import coding_of, compress, decompressed
 from serving.rest.errors import BodyTooSlow, HttpError, error_body, error_response
 
+if TYPE_CHECKING:
+    from serving.rest.direct import Pending, Recipient, Shortcut
+
+LARGE_BYTES: Final = 64 * 1024
+"""Bodies from this size on take the long way, on which threads read them."""
 _log = logging.getLogger(__name__)
 
 
@@ -37,6 +43,14 @@ def _uncounted(_model: str) -> AbstractContextManager[None]:
     return nullcontext()
 
 
+def failed(error: BaseException, path: str = "") -> Response:
+    """What is answered to a request that was refused or failed."""
+    if isinstance(error, ServingError):
+        return error_response(error)
+    _log.error("a request for %s failed", path or "a model", exc_info=error)
+    return error_body(500, "internal error")
+
+
 class Endpoint:
     """An ASGI app around one handler; what the handler raises becomes an answer here.
 
@@ -44,6 +58,7 @@ class Endpoint:
     body_timeout: seconds until a body that comes in pieces must be complete.
     refusals: given the path's model, counts what is raised while the body is read.
     compresses: whether answers may be compressed.
+    shortcut: takes requests like others before; it gets none whose bodies are compressed or large.
     """
 
     def __init__(
@@ -54,12 +69,14 @@ class Endpoint:
         body_timeout: float,
         refusals: Refusals = _uncounted,
         compresses: bool = True,
+        shortcut: "Shortcut | None" = None,
     ) -> None:
         self._handler = handler
         self._max_body_bytes = max_body_bytes
         self._body_timeout = body_timeout
         self._refusals = refusals
         self._compresses = compresses
+        self._shortcut = shortcut
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
@@ -82,6 +99,21 @@ class Endpoint:
         assert response is not None
         return response
 
+    def begin(
+        self,
+        parameters: Mapping[str, str],
+        headers: Mapping[str, str],
+        body: bytes,
+        deadline: float | None,
+        recipient: "Recipient",
+    ) -> "Pending | None":
+        """Takes a request that has come whole on the short way; None where `answer` has to be asked."""
+        if self._shortcut is None or len(body) > min(LARGE_BYTES, self._max_body_bytes):
+            return None
+        if "content-encoding" in headers:
+            return None
+        return self._shortcut.begin(Call(parameters, body, headers), deadline, recipient)
+
     async def _answer(
         self,
         path: str,
@@ -100,11 +132,8 @@ class Endpoint:
                     await compress(response, headers["accept-encoding"])
         except HungUp:
             return None
-        except ServingError as error:
-            return error_response(error)
-        except Exception:
-            _log.exception("a request for %s failed", path)
-            return error_body(500, "internal error")
+        except Exception as error:
+            return failed(error, path)
         return response
 
     async def _body(self, headers: Mapping[str, str], receive: Callable[[], Awaitable[bytes]]) -> bytes:

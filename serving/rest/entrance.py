@@ -1,11 +1,13 @@
 """What every REST request passes through on its way in: it is named, timed and given a limit."""
 
+import time
 from collections.abc import Mapping
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from serving.entry import Entry
+from serving.rest.direct import Pending, Recipient
 from serving.rest.express import Direct
 from serving.rest.shortcuts import Shortcuts
 
@@ -40,7 +42,11 @@ class Entrance:
             with Entry(api, "REST", self._timeout):
                 return await endpoint.answer(path, parameters, headers, body)
 
-        return answer
+        def begin(headers: Mapping[str, str], body: bytes, recipient: Recipient) -> Pending | None:
+            deadline = None if self._timeout is None else time.monotonic() + self._timeout
+            return endpoint.begin(parameters, headers, body, deadline, recipient)
+
+        return Direct(answer, begin)
 
 
 def _api(path: str) -> str:

@@ -7,7 +7,7 @@ Such a one is known by the bytes of its head. What is not framed so plainly goes
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final, cast
 from urllib.parse import unquote
@@ -18,8 +18,21 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-Direct = Callable[[Mapping[str, str], bytes], Awaitable[Response]]
-"""Answers a request by its headers (names in lower case) and its body, whatever happens; not a caller that has gone."""
+from serving.rest.direct import Pending, Recipient
+
+
+@dataclass(frozen=True, slots=True)
+class Direct:
+    """Answers requests by their headers (names in lower case) and their bodies.
+
+    answer: whatever happens; not a caller that has gone. begin: for requests like others before, with no coroutine;
+    gives what is to be cancelled when the caller goes, or None where `answer` has to be asked.
+    """
+
+    answer: Callable[[Mapping[str, str], bytes], Awaitable[Response]]
+    begin: Callable[[Mapping[str, str], bytes, Recipient], Pending | None]
+
+
 Find = Callable[[str, str], Direct | None]
 """What answers a method and a path directly; None where nothing does."""
 
@@ -43,7 +56,7 @@ class _Head:
 
     length: int | None
     direct: Direct | None = None
-    headers: Mapping[str, str] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Express(asyncio.Protocol):
@@ -72,6 +85,8 @@ class Express(asyncio.Protocol):
         self._waiting = b""  # what has come and was not looked at yet
         self._working = 0  # requests without an answer: one here, or any number with uvicorn
         self._task: asyncio.Task[None] | None = None
+        self._pending: Pending | None = None
+        self._asked: tuple[_Head, bytes] | None = None  # what is pending
         self._stuffed = False  # whether the client does not read what it is sent
         self._given_up = False  # whether all goes to uvicorn from now on
         self._leaving = False
@@ -109,6 +124,9 @@ class Express(asyncio.Protocol):
             self._stuck.cancel()
         if self._rest is not None:
             self._rest.cancel()
+        if self._pending is not None:
+            self._state.tasks.discard(cast("Any", self._pending))
+            self._pending.cancel()
         if self._task is not None:
             self._task.cancel()
         elif self._waiting and not self._working:
@@ -165,10 +183,41 @@ class Express(asyncio.Protocol):
         if head.direct is None:
             self._inner.data_received(data[:size])
             return
-        assert head.headers is not None
-        self._task = self._loop.create_task(self._answer(head.direct, head.headers, data[start:size]))
+        body = data[start:size]
+        try:
+            self._pending = head.direct.begin(head.headers, body, self)
+        except Exception:  # the long way answers whatever comes
+            _log.exception("a request was not taken on the short way")
+        if self._pending is None:
+            self._take_long_way(head.direct, head.headers, body)
+        else:
+            self._asked = head, body
+            self._state.tasks.add(cast("Any", self._pending))  # so that uvicorn waits for it
+
+    def _take_long_way(self, direct: Direct, headers: Mapping[str, str], body: bytes) -> None:
+        self._task = self._loop.create_task(self._answer(direct, headers, body))
         self._state.tasks.add(self._task)
         self._task.add_done_callback(self._state.tasks.discard)
+
+    # What a request on the short way tells
+
+    def ask_again(self) -> None:
+        assert self._asked is not None
+        (head, body), self._asked = self._asked, None
+        self._end_pending()
+        assert head.direct is not None
+        self._take_long_way(head.direct, head.headers, body)
+
+    def _end_pending(self) -> None:
+        self._state.tasks.discard(cast("Any", self._pending))
+        self._pending = None
+
+    def respond(self, response: Response) -> None:
+        if self._pending is not None:
+            self._end_pending()
+        if not self._transport.is_closing():
+            self._write(response)
+        self._done()
 
     def _is_crowded(self) -> bool:
         """Whether uvicorn refuses what comes now."""
@@ -176,18 +225,21 @@ class Express(asyncio.Protocol):
 
     async def _answer(self, direct: Direct, headers: Mapping[str, str], body: bytes) -> None:
         try:
-            response = await direct(headers, body)
+            response = await direct.answer(headers, body)
         except Exception:  # which it should have answered itself
             _log.exception("a request failed")
             self._transport.abort()
             return
         self._task = None
+        self._write(response)
+        self._done()
+
+    def _write(self, response: Response) -> None:
         head: list[bytes | memoryview] = [_STATUS_LINE[response.status_code]]
         for name, value in (*self._state.default_headers, *response.raw_headers):
             head += (name, b": ", value, b"\r\n")
         head += (b"connection: close\r\n\r\n" if self._leaving else b"\r\n", response.body)
         self._transport.write(b"".join(head))
-        self._done()
 
     async def _through_uvicorn(self, scope: Any, receive: Any, send: Any) -> None:
         if self._given_up:  # else it was counted when it was handed on

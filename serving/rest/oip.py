@@ -11,10 +11,12 @@ from serving import oip
 from serving.control import Control
 from serving.engine import Engine, InferRequest, InferResult
 from serving.errors import InvalidInput
+from serving.layouts import Unlikely
 from serving.offload import sized
 from serving.oip.parameters import Options, read_options
 from serving.rest.answers import Body
 from serving.rest.arrays import nbytes, parse
+from serving.rest.direct import Parsed
 from serving.rest.endpoint import Call
 from serving.rest.errors import HttpError
 from serving.rest.oip_tensors import (
@@ -90,11 +92,19 @@ class OpenInference:
                 asked = await sized(len(call.body), _request, call, header)
         result = await self._engine.infer(asked.request)
         body, length = await sized(nbytes(result.outputs), _answer, result, asked)
-        if length is None:
-            return Body(body)
-        answer = Body(body, b"application/octet-stream")
-        answer.raw_headers.append((HEADER_LENGTH.lower().encode(), b"%d" % length))
-        return answer
+        return _response(body, length)
+
+    def asked(self, call: Call) -> tuple[Parsed, object]:
+        """What a request with binary inputs asks for, and how it is answered; raises where there is more to say."""
+        header = call.headers.get(HEADER_LENGTH.lower())
+        if header is None or header == "0":
+            raise Unlikely
+        asked = _request(call, header)
+        request = asked.request
+        if request.sequence is not None or request.deadline is not None:
+            raise Unlikely
+        told = (asked.id, asked.binary, asked.outputs)
+        return Parsed(request, lambda result: _response(*_answer(result, asked))), told
 
     async def _raw_request(self, call: Call) -> _Asked:
         """A body that is nothing but the bytes of the model's one input."""
@@ -124,6 +134,15 @@ def _request(call: Call, header: str | None) -> _Asked:
         sequence=options.sequence,
     )
     return _Asked(request, field(body, "id", str, ""), options.binary, outputs)
+
+
+def _response(body: bytes, length: int | None) -> Response:
+    """length: of the JSON before what is sent as bytes; None where nothing is."""
+    if length is None:
+        return Body(body)
+    answer = Body(body, b"application/octet-stream")
+    answer.raw_headers.append((HEADER_LENGTH.lower().encode(), b"%d" % length))
+    return answer
 
 
 def _answer(result: InferResult, asked: _Asked) -> tuple[bytes, int | None]:

@@ -8,13 +8,15 @@ import orjson
 from starlette.responses import Response
 
 from serving.control import Control
-from serving.engine import Engine, InferRequest
+from serving.engine import Engine, InferRequest, InferResult
 from serving.errors import InvalidInput
+from serving.layouts import Unlikely
 from serving.offload import sized
 from serving.quoting import listed, shown
 from serving.rest import predict_json
 from serving.rest.answers import Body
 from serving.rest.arrays import dump, nbytes, parse
+from serving.rest.direct import Parsed
 from serving.rest.endpoint import Call
 from serving.rest.example_json import to_examples
 from serving.rest.metadata_json import described
@@ -38,6 +40,20 @@ class TensorFlowServing:
             request, rows = await self._request(call)
         result = await self._engine.infer(request)
         return _json(await sized(nbytes(result.outputs), predict_json.answer, result.outputs, rows=rows))
+
+    def asked(self, call: Call) -> Parsed:
+        """What a request to predict asks for, and how it is answered; raises where there is more to say."""
+        body = orjson.loads(call.body)
+        if not isinstance(body, dict):
+            raise Unlikely
+        address = _addressed(call.path)
+        name = predict_json.signature_name(body)
+        servable = self._engine.servable(address.model, address.version, address.label)
+        if servable is None or name not in servable.metadata.signatures:
+            raise Unlikely
+        write = _rows if predict_json.is_row_format(body) else _columns
+        inputs = predict_json.to_inputs(body, servable.metadata.signatures[name])
+        return Parsed(InferRequest(address.model, inputs, address.version, address.label, name), write)
 
     async def _request(self, call: Call) -> tuple[InferRequest, bool]:
         """The request, whose JSON only a signature gives types; and whether it is in row format."""
@@ -120,6 +136,14 @@ def _signature(metadata: ModelMetadata, name: str) -> Signature:
             f"expected one of {listed(metadata.signatures)}"
         )
     return metadata.signatures[name]
+
+
+def _rows(result: InferResult) -> Response:
+    return _json(predict_json.answer(result.outputs, rows=True))
+
+
+def _columns(result: InferResult) -> Response:
+    return _json(predict_json.answer(result.outputs, rows=False))
 
 
 def _json_of(answer: Any) -> Response:

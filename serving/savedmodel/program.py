@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -60,10 +61,7 @@ class Program:
         # Sessions refuse to be fed what they would not compute, unless called in this way.
         self._lenient: _Callable | None = None
         if any(spec.computed for spec in signature.inputs.values()):
-            options = config_pb2.CallableOptions(
-                feed=[tensor.name for tensor in self._feeds], fetch=[tensor.name for tensor in self._fetches]
-            )
-            self._lenient = session._make_callable_from_options(options)
+            self._lenient = self._callable(self._fetches)
         self._compiled: _Callable | None = None
         self._compilable = True
         self._has_run = False
@@ -167,10 +165,17 @@ class Program:
     def _build(self) -> _Callable:
         graph = self._session.graph
         outputs = compiled_outputs(graph, self._feeds, self._fetches, self._host_ops)
-        compiled = self._session.make_callable(outputs, feed_list=self._feeds, accept_options=True)
         # In the calling thread: XLA compiles at its priority, and one compiled part needs no others.
         here = tf.compat.v1.RunOptions(inter_op_thread_pool=-1)
-        return lambda *arguments: compiled(*arguments, options=here)
+        return self._callable(outputs, run_options=here)
+
+    def _callable(self, fetches: Sequence[tf.Tensor], **options: Any) -> _Callable:
+        """What runs the graph past the session's own preparations, which take longer than many a model does."""
+        feed, fetch = ([tensor.name for tensor in tensors] for tensors in (self._feeds, fetches))
+        made: _Callable = self._session._make_callable_from_options(
+            config_pb2.CallableOptions(feed=feed, fetch=fetch, **options)
+        )
+        return made
 
     def _learn(self, error: tf.errors.OpError) -> bool:
         """Notes which ops XLA refused; False when there is nothing new to try."""
