@@ -72,8 +72,11 @@ def _shortest(array: Any) -> Any:
     return array.tolist()
 
 
-def to_array(value: Any, spec: TensorSpec) -> np.ndarray:
-    """Nested lists as an array of the spec's dtype; its shape is for the engine to check. Raises InvalidInput."""
+def to_array(value: Any, spec: TensorSpec, *, lossless: bool = False) -> np.ndarray:
+    """Nested lists as an array of the spec's dtype; its shape is for the engine to check. Raises InvalidInput.
+
+    lossless: whether integers must not lose digits on becoming floats.
+    """
     kind = BY_NAME.get(spec.dtype)
     if spec.dtype == "string":
         return _strings(value, spec)
@@ -85,13 +88,15 @@ def to_array(value: Any, spec: TensorSpec) -> np.ndarray:
             array = np.array(value, dtype=kind.dtype)
     except (ValueError, TypeError, OverflowError, FloatingPointError, RuntimeError):
         raise _misfit(value, spec) from None
-    leaves = _leaves(value, array.ndim)
-    if array.ndim > MAX_RANK or not {type(leaf) for leaf in leaves} <= _TYPES[kind.dtype.kind]:
+    types = set(map(type, _leaves(value, array.ndim)))
+    if array.ndim > MAX_RANK or not types <= _TYPES[kind.dtype.kind]:
         raise _misfit(value, spec)
+    if lossless and int in types:
+        _check_lossless(value, array, spec)
     return array
 
 
-def check_lossless(value: Any, array: np.ndarray, spec: TensorSpec) -> None:
+def _check_lossless(value: Any, array: np.ndarray, spec: TensorSpec) -> None:
     """Raises InvalidInput where an integer lost digits on becoming a float of `array`, which is made of `value`."""
     if array.dtype.kind != "f" or not (np.abs(array) >= 2.0 ** (np.finfo(array.dtype).nmant + 1)).any():
         return

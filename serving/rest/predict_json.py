@@ -11,7 +11,7 @@ import numpy as np
 
 from serving.errors import InvalidInput
 from serving.quoting import listed, shown
-from serving.rest.arrays import check_lossless, dump, is_base64, json_type, quote, to_array, to_jsonable
+from serving.rest.arrays import dump, is_base64, json_type, quote, to_array, to_jsonable
 from serving.rest.misfits import in_column, in_rows
 from serving.signature import DEFAULT_SIGNATURE, Signature, TensorSpec
 
@@ -59,13 +59,11 @@ def to_inputs(body: Mapping[str, Any], signature: Signature) -> dict[str, np.nda
 
 def _array(column: Any, spec: TensorSpec, explain: Callable[[Any, TensorSpec], str | None]) -> np.ndarray:
     try:
-        array = to_array(column, spec)
-        check_lossless(column, array, spec)
+        return to_array(column, spec, lossless=True)
     except InvalidInput as error:
         if words := explain(column, spec):
             raise InvalidInput(f"{words} ({error.message})") from None
         raise
-    return array
 
 
 def _of_rows(instances: Any, signature: Signature) -> Mapping[str, Any]:

@@ -45,7 +45,7 @@ class Client:
 async def lane(engine):
     """A server, the requests that went past ASGI and those that did not, and a way to connect."""
     app = Entrance(build_app(engine, engine.control, max_message_bytes=2**22, body_timeout=0.3))
-    lane = SimpleNamespace(direct=[], asgi=[])
+    lane = SimpleNamespace(direct=[], short=[], asgi=[])
 
     async def noted(scope, receive, send):
         lane.asgi.append(scope["path"])
@@ -54,11 +54,18 @@ async def lane(engine):
     def find(method, path):
         found = app.find(method, path)
 
-        async def counted(headers, body):
+        async def answer(headers, body):
             lane.direct.append(path)
-            return await found(headers, body)
+            return await found.answer(headers, body)
 
-        return counted if found is not None else None
+        def begin(headers, body, recipient):
+            pending = found.begin(headers, body, recipient)
+            if pending is not None:
+                lane.direct.append(path)
+                lane.short.append(path)
+            return pending
+
+        return Direct(answer, begin) if found is not None else None
 
     server = HttpServer(noted, find=find, max_concurrent_requests=3)
     listening = socket.create_server(("127.0.0.1", 0))
