@@ -34,7 +34,17 @@ class Route:
     request: one of them; what it asks of, and which outputs it wants. api, entrypoint: as what they are counted.
     """
 
-    __slots__ = ("_api", "_engine", "_entrypoint", "_function", "_mold", "_request", "_servable", "_signature")
+    __slots__ = (
+        "_api",
+        "_engine",
+        "_entrypoint",
+        "_function",
+        "_mold",
+        "_request",
+        "_servable",
+        "_signature",
+        "_tally",
+    )
 
     def __init__(self, engine: Engine, request: InferRequest, api: str, entrypoint: str) -> None:
         self._engine = engine
@@ -75,6 +85,7 @@ class Route:
         mold = function.mold(inputs)
         if mold is None:
             return False
+        self._tally = self._engine.tally(request.model, self._api, self._entrypoint)
         self._signature, self._function, self._mold, self._servable = signature.name, function, mold, servable
         return True
 
@@ -89,7 +100,10 @@ class Route:
         """Counts a request that the model has answered; sent: whether its caller got that."""
         seconds = time.monotonic() - began
         servable.statistics.succeeded(seconds, self._mold.reported)
-        self._engine.count_answered(self._request.model, self._api, self._entrypoint if sent else None, seconds)
+        if sent:
+            self._tally(seconds)
+        else:
+            self._engine.count_answered(self._request.model, self._api, seconds)
 
     def failed(self, servable: "Servable", began: float, code: Code) -> None:
         """Counts a request that got none."""

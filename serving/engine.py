@@ -59,6 +59,9 @@ def _code(error: BaseException) -> Code:
     return Code.CANCELLED if isinstance(error, asyncio.CancelledError) else Code.INTERNAL
 
 
+Tally = Callable[[str, str, str], Callable[[float], None]]
+
+
 class Refusals:
     """A block that tells `count` of what is raised in it."""
 
@@ -86,6 +89,7 @@ class Engine:
     refused: called with (model, code) for each request that failed before there was one to answer.
     served: called with (model, api, entrypoint, seconds) when an answer has gone out, where its entry is known.
     computed: called with (model, api, seconds) likewise, for the time in which the model had the request.
+    tally: for model, api and entrypoint, what counts in their place requests on the short way, by their seconds.
     sequences: where the inputs of unfinished sequences are kept.
     """
 
@@ -98,6 +102,7 @@ class Engine:
         refused: Callable[[str, Code], None] = lambda model, code: None,
         served: Served = lambda model, api, entrypoint, seconds: None,
         computed: Callable[[str, str, float], None] = lambda model, api, seconds: None,
+        tally: Tally = lambda model, api, entrypoint: lambda seconds: None,
         sequences: Sequences | None = None,
     ) -> None:
         self._repository = repository
@@ -106,6 +111,7 @@ class Engine:
         self._refused = refused
         self._served = served
         self._computed = computed
+        self.tally = tally
         self._sequences = Sequences() if sequences is None else sequences
         self._withdrawn = False
 
@@ -124,15 +130,10 @@ class Engine:
         """The version that would answer now; None while models of the start are waited for. Raises as `infer` does."""
         return self._repository.get(model, version, label) if self._repository.is_started else None
 
-    def count_answered(self, model: str, api: str, entrypoint: str | None, seconds: float) -> None:
-        """Counts a request that its model was asked directly.
-
-        entrypoint: by which protocol the answer has gone out; None where it could not be written.
-        """
+    def count_answered(self, model: str, api: str, seconds: float) -> None:
+        """Counts a request that its model was asked directly, and whose answer could not be written."""
         self._answered(model, Code.OK, seconds)
         self._computed(model, api, seconds)
-        if entrypoint is not None:
-            self._served(model, api, entrypoint, seconds)
 
     def count_failed(self, model: str, code: Code, seconds: float) -> None:
         """Counts one that got none."""

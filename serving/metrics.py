@@ -4,7 +4,7 @@ import asyncio
 from bisect import bisect_left
 from collections import Counter as Counts
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,8 @@ class Metrics:
         # Looking a series up costs as much as counting in it.
         self._of: Any = cache(lambda family, *values: family.labels(*values))
         self._noted: defaultdict[tuple[Any, ...], list[float]] = defaultdict(list)
+        # Of requests that are alike but for the seconds that they took.
+        self._tallies: defaultdict[tuple[str, str, str], list[float]] = defaultdict(list)
         self._counting: asyncio.TimerHandle | None = None
         self._requests = counter("requests_total", "Requests answered or refused, by canonical code.", "model", "code")
         self._duration = histogram("request_seconds", "Seconds from the engine's call to its answer.", _SECONDS)
@@ -96,13 +98,27 @@ class Metrics:
     def computed(self, model: str, api: str, seconds: float) -> None:
         self._note(seconds, self._runtime, model, _RUNTIME_APIS.get(api, api))
 
+    def tally(self, model: str, api: str, entrypoint: str) -> Callable[[float], None]:
+        """What counts requests that are alike and were answered, by the seconds that each of them took."""
+        noted = self._tallies[model, api, entrypoint]
+
+        def answered(seconds: float) -> None:
+            noted.append(seconds)
+            if self._counting is None:
+                self._count_later()
+
+        return answered
+
     def _note(self, value: float, *series: Any) -> None:
         self._noted[series].append(value)
         if self._counting is None:
-            try:
-                self._counting = asyncio.get_running_loop().call_later(_NOTED_SECONDS, self.count)
-            except RuntimeError:  # nothing runs that could count later
-                self.count()
+            self._count_later()
+
+    def _count_later(self) -> None:
+        try:
+            self._counting = asyncio.get_running_loop().call_later(_NOTED_SECONDS, self.count)
+        except RuntimeError:  # nothing runs that could count later
+            self.count()
 
     def count(self) -> None:
         """Counts what was noted."""
@@ -113,6 +129,14 @@ class Metrics:
                 self._of(family, *labels).inc(sum(values))
             else:
                 _observe_all(self._of(family, *labels), values)
+        for (model, api, entrypoint), seconds in self._tallies.items():
+            if seconds:
+                values = seconds.copy()
+                seconds.clear()
+                self._of(self._requests, model, Code.OK.name).inc(len(values))
+                _observe_all(self._of(self._duration, model), values)
+                _observe_all(self._of(self._api, model, api, entrypoint), values)
+                _observe_all(self._of(self._runtime, model, _RUNTIME_APIS.get(api, api)), values)
 
     def ran(self, model: str, report: BatchReport) -> None:
         _observe_all(self._of(self._waits, model), report.waits)

@@ -82,6 +82,7 @@ class Worker:
             answered=self._metrics.answered,
             refused=self._metrics.refused,
             served=self._metrics.served,
+            tally=self._metrics.tally,
             computed=self._metrics.computed,
             sequences=Sequences(max_sequences=settings.max_sequences, idle_seconds=settings.max_sequence_idle_seconds),
         )

@@ -72,14 +72,14 @@ class Direct:
     def begin(self, message: bytes, deadline: float | None, gate: Gate, recipient: Recipient) -> "Call | None":
         """Takes a call with an uncompressed message, as it came; None where it has to go the long way."""
         found = self._layouts.find(message)
-        if found is None or gate.is_full:
+        if found is None or not gate.try_enter():
             return None
         layout, inputs = found
         call = Call(layout, self._write, gate, recipient)
-        if not layout.asked.route.begin(inputs, deadline, call):
-            return None
-        gate.enter()
-        return call
+        if layout.asked.route.begin(inputs, deadline, call):
+            return call
+        gate.leave()
+        return None
 
     def _decoded(self, message: bytes) -> Decoded:
         try:

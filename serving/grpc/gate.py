@@ -15,15 +15,17 @@ class Gate:
         self._most = most
         self._inside = 0
 
-    @property
-    def is_full(self) -> bool:
-        return self._inside >= self._most
+    def try_enter(self) -> bool:
+        """Holds one call, until `leave`; False where there is no room."""
+        if self._inside >= self._most:
+            return False
+        self._inside += 1
+        return True
 
     def enter(self) -> None:
         """Holds one call, until `leave`."""
-        if self.is_full:
+        if not self.try_enter():
             raise Overloaded(f"expected at most {self._most} requests at once; received: one more")
-        self._inside += 1
 
     def leave(self) -> None:
         self._inside -= 1

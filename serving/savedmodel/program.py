@@ -99,6 +99,11 @@ class Program:
         """Whether so many shapes were compiled that no further model should inherit them."""
         return len(self._settled | self._inherited) > _MOST_INHERITED_SHAPES
 
+    @property
+    def is_compiled_whole(self) -> bool:
+        """Whether all of it was compiled, so that nothing in it can wait for anything."""
+        return bool(self._ready) and not self._host_ops
+
     def is_ready(self, inputs: Arrays) -> bool:
         """Whether these shapes run compiled, or never will."""
         return (

@@ -20,6 +20,9 @@ from serving.servables.pace import Pace
 from serving.servables.policy import Arrays, BatchPolicy
 from serving.servables.queue import Job, Mold, Queue, Waiter
 
+# A lone request runs in the event loop where it takes less, after so many others in a row that were alone, too.
+_BRIEF_SECONDS = 1e-3
+_ALONE_BEFORE = 16
 _log = logging.getLogger(__name__)
 
 
@@ -63,6 +66,8 @@ class Batcher:
 
     run: answers a padded batch; every output has the batch on axis 0. It is called in `executor`. Where an output has
     not, requests are no longer merged, padded or cut: each runs alone and whole from then on.
+    never_waits: whether `run` only computes. Then a request that has the model to itself, as those before it had,
+    is answered in the event loop where that takes a moment: two threads take longer to wake each other.
     observe: called in the event loop with each batch's report. name: what the log calls the function.
     """
 
@@ -73,6 +78,7 @@ class Batcher:
         executor: Executor,
         *,
         observe: Callable[[BatchReport], None] = lambda report: None,
+        never_waits: Callable[[], bool] = lambda: False,
         name: str = "",
     ) -> None:
         self._name = name
@@ -80,6 +86,8 @@ class Batcher:
         self._policy = policy
         self._executor = executor
         self._observe = observe
+        self._never_waits = never_waits
+        self._alone = 0  # requests in a row that had the model to themselves
         # The variable axis of each input that has one.
         self._ruled = {name: rule.axis for name, rule in policy.rules.items() if rule.axis is not None}
         self._pace = Pace(policy)
@@ -208,7 +216,10 @@ class Batcher:
     async def _answer(self, batch: Sequence[Job], loop: asyncio.AbstractEventLoop) -> None:
         started = time.monotonic()
         try:
-            computed = await loop.run_in_executor(self._executor, self._compute, batch)
+            if self._is_brief(batch):
+                computed = self._compute(batch)
+            else:
+                computed = await loop.run_in_executor(self._executor, self._compute, batch)
         except asyncio.CancelledError:
             for job in batch:
                 job.fail(Unavailable("the server is stopping"))
@@ -231,8 +242,19 @@ class Batcher:
                 job.waiter.set_result(answer)
         self._observe(_report(batch, computed, started))
 
+    def _is_brief(self, batch: Sequence[Job]) -> bool:
+        """Whether to run a batch here and now."""
+        if len(batch) > 1 or self._queue.rows:
+            self._alone = 0
+            return False
+        self._alone += 1
+        if self._alone <= _ALONE_BEFORE or not self._never_waits():
+            return False
+        seconds = self._pace.seconds(batch[0].lengths, self._policy.padded_size(batch[0].rows))
+        return seconds is not None and seconds < _BRIEF_SECONDS
+
     def _compute(self, batch: Sequence[Job]) -> _Computed:
-        """Runs in the executor: merge, pad, run, split."""
+        """Merge, pad, run, split; runs in the executor, but for requests that are alone."""
         began = time.monotonic()
         rows = sum(job.rows for job in batch)
         elements = sum(job.mold.elements for job in batch)

@@ -79,7 +79,14 @@ class Function:
             merges=self._batched,
             has_rows=self._has_rows,
         )
-        self.batcher = Batcher(self._run, self.policy, executor, observe=observe, name=program.called)
+        self.batcher = Batcher(
+            self._run,
+            self.policy,
+            executor,
+            observe=observe,
+            never_waits=lambda: program.is_compiled_whole,
+            name=program.called,
+        )
         self._records = [self._checked(record) for record in records]
         with_rows = [record for record in self._records if not self._has_rows or self.rows(record)]
         self._samples = Samples(signature, self._rules, with_rows, has_rows=self._has_rows)

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import cast
 
 from serving.errors import Code
@@ -37,17 +38,25 @@ _HTTP_1 = (
 _log = logging.getLogger(__name__)
 
 
+@dataclass(slots=True)
+class Crowd:
+    """The connections of one listener, and how many calls of them all are worked on."""
+
+    connections: "set[Connection]" = field(default_factory=set)
+    calls: int = 0
+
+
 class Connection(asyncio.Protocol):
     """Speaks HTTP/2 with one client, as the server that gRPC wants.
 
-    everyone: the connections of a listener, which this joins and leaves; `limits.calls` is for all of them together.
+    crowd: the connections of a listener, which this joins and leaves; `limits.calls` is for all of them together.
     """
 
-    def __init__(self, calls: Calls, limits: Limits, everyone: "set[Connection]") -> None:
+    def __init__(self, calls: Calls, limits: Limits, crowd: Crowd) -> None:
         self._calls = calls
         self._limits = limits
         self._most_streams = min(limits.calls, _MOST_STREAMS)
-        self._everyone = everyone
+        self._crowd = crowd
         self._streams: dict[int, Stream] = {}
         self._heads = Heads()
         self._reader = Reader(self._introduce, self._take_data, self._take)
@@ -79,7 +88,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are none by type
         self._outflow = Outflow(self._transport.write, self._sent)
-        self._everyone.add(self)
+        self._crowd.connections.add(self)
         if (link := transport.get_extra_info("socket")) is not None:
             link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # else nobody notices clients that vanished
         self._timer = asyncio.get_running_loop().call_later(_HELLO_SECONDS, self._close)
@@ -101,7 +110,7 @@ class Connection(asyncio.Protocol):
         self._timer.cancel()
         if self._stuck is not None:
             self._stuck.cancel()
-        self._everyone.discard(self)
+        self._crowd.connections.discard(self)
         self._cancel_all()
 
     def pause_writing(self) -> None:
@@ -160,6 +169,7 @@ class Connection(asyncio.Protocol):
         for stream in self._streams.values():
             stream.cancel()
             self._outflow.drop(stream.lane)
+        self._crowd.calls -= len(self._streams)
         self._streams.clear()
 
     def _end(self, fault: Fault, message: str) -> None:
@@ -176,13 +186,20 @@ class Connection(asyncio.Protocol):
 
     def _sent(self, lane: Lane) -> None:
         """The last of an answer has gone out."""
-        stream = self._streams.pop(lane.id, None)
+        stream = self._forget(lane.id)
         if stream is not None:
             stream.sent()
             if not stream.ended and not self._closed:
                 self._transport.write(frames.rst_stream(lane.id, Fault.NO_ERROR))  # the rest is not wanted
         if self._leaving and not self._streams:
             self._close()
+
+    def _forget(self, number: int) -> Stream | None:
+        """A call that has ended is none of those any more that are worked on."""
+        stream = self._streams.pop(number, None)
+        if stream is not None:
+            self._crowd.calls -= 1
+        return stream
 
     # What the client sends
 
@@ -229,7 +246,7 @@ class Connection(asyncio.Protocol):
                 stream.take(data, ended=flags & frames.END_STREAM != 0)
 
     def _take_headers(self, flags: int, number: int, payload: bytes) -> None:
-        block = frames.unpadded(flags, payload)
+        block = payload if not flags & frames.PADDED else frames.unpadded(flags, payload)
         if flags & frames.PRIORITY_GIVEN:
             if len(block) < 5:
                 raise ConnectionFault(Fault.FRAME_SIZE_ERROR, "expected 5 bytes of priority, got fewer")
@@ -281,7 +298,7 @@ class Connection(asyncio.Protocol):
         call = self._calls.get(head.path)
         if head.refusal is not None:
             self._outflow.refuse(lane, http_refusal(head.refusal))
-        elif self._is_crowded():
+        elif self._crowd.calls >= self._limits.calls:
             why = f"expected at most {self._limits.calls} calls at once, got one more"
             self._outflow.fail(lane, Failure(Code.RESOURCE_EXHAUSTED.value, why))
         elif self._outflow.waiting_bytes > _MOST_WAITING_BYTES:
@@ -296,17 +313,12 @@ class Connection(asyncio.Protocol):
             self._outflow.fail(lane, Failure(Code.UNIMPLEMENTED.value, why))
         else:
             stream = self._streams[number] = Stream(call, head, lane, self._outflow, self._credit, self._limits)
+            self._crowd.calls += 1
             if ended:
                 stream.end()
             return
         if not ended:
             self._reset(number, Fault.NO_ERROR)
-
-    def _is_crowded(self) -> bool:
-        """Whether all connections together have as many calls as there may be."""
-        most = self._limits.calls
-        # Nearly always there are too few of them to be worth counting.
-        return len(self._everyone) * self._most_streams >= most and sum(len(c._streams) for c in self._everyone) >= most
 
     def _take_priority(self, _: int, number: int, payload: bytes) -> None:
         if not number:
@@ -318,7 +330,7 @@ class Connection(asyncio.Protocol):
         if len(payload) != 4:
             raise ConnectionFault(Fault.FRAME_SIZE_ERROR, f"expected a reset of 4 bytes, got {len(payload)}")
         self._check_known(number)
-        stream = self._streams.pop(number, None)
+        stream = self._forget(number)
         if stream is not None:
             stream.cancel()
             self._outflow.drop(stream.lane)
@@ -394,7 +406,7 @@ class Connection(asyncio.Protocol):
         """Ends a call whose client broke a rule that concerns no other."""
         stream.cancel()
         self._outflow.drop(stream.lane)
-        self._streams.pop(stream.lane.id, None)
+        self._forget(stream.lane.id)
         self._reset(stream.lane.id, fault)
         self._count_nuisance()
 

@@ -5,7 +5,7 @@ import socket
 from collections.abc import Callable
 
 from serving.grpc.calls import Calls
-from serving.grpc.http2.connection import Connection
+from serving.grpc.http2.connection import Connection, Crowd
 from serving.grpc.http2.stream import Limits
 
 _LOOK_SECONDS = 0.01
@@ -23,13 +23,13 @@ class Listener:
         self._calls = calls
         self._limits = limits
         self._listen = listen
-        self._connections: set[Connection] = set()
+        self._crowd = Crowd()
 
     async def start(self) -> int:
         """Serves; returns the port."""
         listening = self._listen()
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: Connection(self._calls, self._limits, self._connections), sock=listening
+            lambda: Connection(self._calls, self._limits, self._crowd), sock=listening
         )
         port: int = listening.getsockname()[1]
         return port
@@ -38,16 +38,18 @@ class Listener:
         """Takes no new connections, answers what was asked, and ends; after `grace` seconds it cancels the rest."""
         self._server.close()
         await self._ended(grace)
-        for connection in list(self._connections):
+        for connection in list(self._crowd.connections):
             connection.abandon()
         await self._ended(_LAST_SECONDS)
-        for connection in list(self._connections):
+        for connection in list(self._crowd.connections):
             connection.abort()
 
     async def _ended(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
-        while self._connections and loop.time() < until:
-            for connection in list(self._connections):  # some are made only now, of those that waited in the socket
+        while self._crowd.connections and loop.time() < until:
+            for connection in list(
+                self._crowd.connections
+            ):  # some are made only now, of those that waited in the socket
                 connection.leave()
             await asyncio.sleep(_LOOK_SECONDS)

@@ -12,6 +12,7 @@ import pytest_asyncio
 from serving.rest import express
 from serving.rest.app import build_app
 from serving.rest.entrance import Entrance
+from serving.rest.express import Direct
 from serving.rest.http_server import HttpServer
 
 BODY = b'{"instances": [[1, 2, 3]]}'
