@@ -89,7 +89,7 @@ class Engine:
     refused: called with (model, code) for each request that failed before there was one to answer.
     served: called with (model, api, entrypoint, seconds) when an answer has gone out, where its entry is known.
     computed: called with (model, api, seconds) likewise, for the time in which the model had the request.
-    tally: for model, api and entrypoint, what counts in their place requests on the short way, by their seconds.
+    tally: for model, api and entrypoint, what counts requests on the short way by their seconds; None for the three above.
     sequences: where the inputs of unfinished sequences are kept.
     """
 
@@ -102,7 +102,7 @@ class Engine:
         refused: Callable[[str, Code], None] = lambda model, code: None,
         served: Served = lambda model, api, entrypoint, seconds: None,
         computed: Callable[[str, str, float], None] = lambda model, api, seconds: None,
-        tally: Tally = lambda model, api, entrypoint: lambda seconds: None,
+        tally: Tally | None = None,
         sequences: Sequences | None = None,
     ) -> None:
         self._repository = repository
@@ -111,7 +111,7 @@ class Engine:
         self._refused = refused
         self._served = served
         self._computed = computed
-        self.tally = tally
+        self.tally = tally or self._one_by_one
         self._sequences = Sequences() if sequences is None else sequences
         self._withdrawn = False
 
@@ -129,6 +129,13 @@ class Engine:
     def servable(self, model: str, version: int | None, label: str | None) -> "Servable | None":
         """The version that would answer now; None while models of the start are waited for. Raises as `infer` does."""
         return self._repository.get(model, version, label) if self._repository.is_started else None
+
+    def _one_by_one(self, model: str, api: str, entrypoint: str) -> Callable[[float], None]:
+        def answered(seconds: float) -> None:
+            self.count_answered(model, api, seconds)
+            self._served(model, api, entrypoint, seconds)
+
+        return answered
 
     def count_answered(self, model: str, api: str, seconds: float) -> None:
         """Counts a request that its model was asked directly, and whose answer could not be written."""
