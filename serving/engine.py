@@ -89,7 +89,8 @@ class Engine:
     refused: called with (model, code) for each request that failed before there was one to answer.
     served: called with (model, api, entrypoint, seconds) when an answer has gone out, where its entry is known.
     computed: called with (model, api, seconds) likewise, for the time in which the model had the request.
-    tally: for model, api and entrypoint, what counts requests on the short way by their seconds; None for the three above.
+    tally: for model, api and entrypoint, what counts requests on the short way by their seconds; None for the three
+        callables above.
     sequences: where the inputs of unfinished sequences are kept.
     """
 
