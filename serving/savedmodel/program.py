@@ -61,7 +61,7 @@ class Program:
         # Sessions refuse to be fed what they would not compute, unless called in this way.
         self._lenient: _Callable | None = None
         if any(spec.computed for spec in signature.inputs.values()):
-            self._lenient = self._callable(self._fetches)
+            self._lenient = session._make_callable_from_options(self._options(self._fetches))
         self._compiled: _Callable | None = None
         self._compilable = True
         self._has_run = False
@@ -172,15 +172,14 @@ class Program:
         outputs = compiled_outputs(graph, self._feeds, self._fetches, self._host_ops)
         # In the calling thread: XLA compiles at its priority, and one compiled part needs no others.
         here = tf.compat.v1.RunOptions(inter_op_thread_pool=-1)
-        return self._callable(outputs, run_options=here)
+        options = self._options(outputs, run_options=here)
+        compiled: _Callable = with_low_priority(self._session._make_callable_from_options, options)
+        return compiled
 
-    def _callable(self, fetches: Sequence[tf.Tensor], **options: Any) -> _Callable:
-        """What runs the graph past the session's own preparations, which take longer than many a model does."""
+    def _options(self, fetches: Sequence[tf.Tensor], **more: Any) -> config_pb2.CallableOptions:
+        """What a session makes callables of that it runs without preparations: those take longer than many a model."""
         feed, fetch = ([tensor.name for tensor in tensors] for tensors in (self._feeds, fetches))
-        made: _Callable = self._session._make_callable_from_options(
-            config_pb2.CallableOptions(feed=feed, fetch=fetch, **options)
-        )
-        return made
+        return config_pb2.CallableOptions(feed=feed, fetch=fetch, **more)
 
     def _learn(self, error: tf.errors.OpError) -> bool:
         """Notes which ops XLA refused; False when there is nothing new to try."""
