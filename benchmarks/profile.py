@@ -30,6 +30,7 @@ PARTS = (
             "serving/grpc/predict_answers.py",
             "serving/rest/predict_json.py",
             "serving/rest/arrays.py",
+            "serving/layouts.py",
         ),
     ),
     ("model", ("serving/savedmodel/", "tensorflow/")),
@@ -38,7 +39,17 @@ PARTS = (
     ("queue and batches", ("serving/servables/",)),
     ("engine", ("serving/engine.py", "serving/repository/", "serving/entry.py", "serving/tfserving/", "serving/oip/")),
     ("HTTP", ("serving/grpc/http2/", "serving/rest/express.py", "uvicorn/", "httptools")),
-    ("front end", ("serving/grpc/", "serving/rest/", "serving/hang_up.py", "serving/offload.py", "starlette/")),
+    (
+        "front end",
+        (
+            "serving/direct.py",
+            "serving/grpc/",
+            "serving/rest/",
+            "serving/hang_up.py",
+            "serving/offload.py",
+            "starlette/",
+        ),
+    ),
     (
         "event loop and sockets",
         ("grpc/", "asyncio/", "uvloop", "concurrent/futures", "bentoml", "threading.py"),

@@ -7,6 +7,7 @@ It takes what needs nothing but a place in a batch. All else, and whatever is wr
 import asyncio
 import logging
 import time
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 
 from serving.engine import Engine, InferRequest, InferResult
-from serving.errors import Code, ServingError
+from serving.errors import Code, ServingError, Unavailable
 from serving.offload import LARGE_BYTES
 from serving.servables.batching import NotByRows
 from serving.servables.queue import Job
@@ -38,7 +39,6 @@ class Route:
         "_api",
         "_engine",
         "_entrypoint",
-        "_function",
         "_mold",
         "_request",
         "_servable",
@@ -51,15 +51,18 @@ class Route:
         self._request = request
         self._api = api
         self._entrypoint = entrypoint
-        self._servable: Servable | None = None
+        self._servable: weakref.ref[Servable] | None = None  # which may go while nobody asks
 
-    def begin(self, inputs: Arrays, deadline: float | None, call: "DirectCall[Any]") -> bool:
+    def begin(
+        self, inputs: Arrays, deadline: float | None, call: "DirectCall[Any]", timeout: float | None = None
+    ) -> bool:
         """Queues a request, whose answer `call` will get; False where it has to go the long way.
 
-        deadline: on the clock of time.monotonic(); None for the server's own limit.
+        deadline: the caller's, on the clock of time.monotonic(). timeout: the server's own limit, in seconds; None
+        for the engine's.
         """
         began = time.monotonic()
-        limit = began + self._engine.timeout
+        limit = began + (self._engine.timeout if timeout is None else timeout)
         if deadline is not None and deadline < limit:
             limit = deadline
         if limit <= began:
@@ -67,10 +70,12 @@ class Route:
         request = self._request
         try:
             servable = self._engine.servable(request.model, request.version, request.label)
-            if servable is None or (servable is not self._servable and not self._fits(servable, inputs)):
+            known = self._servable is not None and self._servable() is servable
+            if servable is None or (not known and not self._fits(servable, inputs)):
                 return False
-            call.set_out(self, servable, self._function, began)
-            call.job = self._function.begin(inputs, self._mold, limit, call)
+            function = servable.function(self._signature)
+            call.set_out(self, servable, function, began)
+            call.job = function.begin(inputs, self._mold, limit, call)
         except ServingError:
             return False
         return True
@@ -81,12 +86,11 @@ class Route:
         signature = servable.metadata.signature(request.signature)
         if not all(name in signature.outputs for name in request.outputs):
             return False
-        function = servable.function(signature.name)
-        mold = function.mold(inputs)
+        mold = servable.function(signature.name).mold(inputs)
         if mold is None:
             return False
         self._tally = self._engine.tally(request.model, self._api, self._entrypoint)
-        self._signature, self._function, self._mold, self._servable = signature.name, function, mold, servable
+        self._signature, self._mold, self._servable = signature.name, mold, weakref.ref(servable)
         return True
 
     def result(self, servable: "Servable", outputs: Arrays) -> InferResult:
@@ -118,7 +122,7 @@ class DirectCall(ABC, Generic[T]):
     Methods are called in the event loop.
     """
 
-    __slots__ = ("_began", "_function", "_over", "_route", "_servable", "job")
+    __slots__ = ("_began", "_function", "_gone", "_over", "_route", "_servable", "_writing", "job")
 
     job: Job
 
@@ -128,7 +132,9 @@ class DirectCall(ABC, Generic[T]):
         self._servable = servable
         self._function = function
         self._began = began
-        self._over = False
+        self._over = False  # whether it has what it waited for, or wants it no more
+        self._gone = False
+        self._writing: asyncio.Future[T] | None = None
 
     @abstractmethod
     def write(self, result: InferResult) -> T:
@@ -157,60 +163,66 @@ class DirectCall(ABC, Generic[T]):
 
     def set_result(self, outputs: Arrays) -> None:
         self._over = True
-        self.leave()
         result = self._route.result(self._servable, outputs)
         if sum([array.nbytes for array in result.outputs.values()]) > LARGE_BYTES:
-            writing = asyncio.get_running_loop().run_in_executor(None, self.write, result)
-            writing.add_done_callback(self._written)
-            sent = True
+            self._writing = asyncio.get_running_loop().run_in_executor(None, self.write, result)
+            self._writing.add_done_callback(self._written)
+            return
+        self.leave()
+        try:
+            answer = self.write(result)
+        except Exception as error:
+            self._end(self.fail, error, sent=False)
         else:
-            sent = self._answer(result)
-        self._route.answered(self._servable, self._began, sent=sent)
+            self._end(self.send, answer, sent=True)
 
     def set_exception(self, error: BaseException) -> None:
         self._over = True
+        self._function.batcher.give_up(self.job)
         self.leave()
         if isinstance(error, NotByRows):
-            self._tell(lambda _: self.ask_again(), None)
+            _told(self.ask_again)
             return
-        self._route.failed(
-            self._servable, self._began, error.code if isinstance(error, ServingError) else Code.INTERNAL
-        )
-        self.fail(error)
+        code = error.code if isinstance(error, ServingError) else Code.INTERNAL
+        self._route.failed(self._servable, self._began, code)
+        _told(self.fail, error)
 
     def exception(self) -> None:
         return None
 
-    def cancel(self, _: object = None) -> bool:
+    def cancel(self, msg: object = None) -> bool:  # noqa: ARG002, which a task takes, too
         """Its caller has gone."""
-        if self._over:
+        if self._gone or (self._over and self._writing is None):
             return False
+        self._gone = True
+        if self._over:  # the answer is being written, and will be thrown away
+            return True
         self._over = True
         self.leave()
         self._function.batcher.give_up(self.job)
         self._route.failed(self._servable, self._began, Code.CANCELLED)
         return True
 
-    def _answer(self, result: InferResult) -> bool:
-        """Gives its caller the answer, or the reason why it cannot be written."""
-        try:
-            answer = self.write(result)
-        except Exception as error:
-            self._tell(self.fail, error)
-            return False
-        self._tell(self.send, answer)
-        return True
-
     def _written(self, writing: "asyncio.Future[T]") -> None:
-        if writing.cancelled():
-            return
-        if (error := writing.exception()) is not None:
-            self._tell(self.fail, error)
+        """A large answer has been written in a thread."""
+        self._writing = None
+        self.leave()
+        error = Unavailable("the server is stopping") if writing.cancelled() else writing.exception()
+        if self._gone:
+            self._route.answered(self._servable, self._began, sent=False)
+        elif error is not None:
+            self._end(self.fail, error, sent=False)
         else:
-            self._tell(self.send, writing.result())
+            self._end(self.send, writing.result(), sent=True)
 
-    def _tell(self, tell: Callable[[Any], None], what: Any) -> None:
-        try:
-            tell(what)
-        except Exception:  # others of the batch still wait for theirs
-            _log.exception("a caller could not be told its answer")
+    def _end(self, tell: Callable[[Any], None], what: object, *, sent: bool) -> None:
+        _told(tell, what)
+        self._route.answered(self._servable, self._began, sent=sent)
+
+
+def _told(tell: Callable[..., None], *what: object) -> None:
+    """Tells a caller what it waits for; what goes wrong there must not cost others of its batch their answers."""
+    try:
+        tell(*what)
+    except Exception:
+        _log.exception("a caller could not be told its answer")

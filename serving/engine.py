@@ -42,6 +42,17 @@ class InferRequest:
     deadline: float | None = None
     sequence: SequenceStep | None = None
 
+    def is_like(self, other: "InferRequest") -> bool:
+        """Whether it asks for the same of the same, whatever the inputs and the time for it."""
+        return (self.model, self.version, self.label, self.signature, self.outputs, self.sequence) == (
+            other.model,
+            other.version,
+            other.label,
+            other.signature,
+            other.outputs,
+            other.sequence,
+        )
+
 
 @dataclass(slots=True)
 class InferResult:

@@ -24,6 +24,7 @@ _NUMBERS = "fiu"
 _PATTERNS = 2
 # Of one length so many are kept; whose messages differ in more ways than that gains nothing here.
 _MOST_ALIKE, _MOST_LENGTHS, _MOST_TRIALS = 4, 256, 3
+_MOST_BYTES = 8 << 20  # of messages that layouts were learned from, all together
 
 
 class Asked(Protocol):
@@ -34,6 +35,9 @@ class Asked(Protocol):
 
     def is_like(self, other: Any) -> bool:
         """Whether all but the inputs is the same."""
+
+    def forget_inputs(self) -> None:
+        """Called once it is known where they stand; they may be large."""
 
 
 A = TypeVar("A", bound=Asked)
@@ -61,7 +65,7 @@ class _Place:
 class Layout(Generic[A]):
     """Messages that differ in their numbers only. asked: what one of them was decoded to."""
 
-    __slots__ = ("_constant", "_fixed", "_head", "_places", "_tail", "_tail_start", "asked")
+    __slots__ = ("_constant", "_fixed", "_head", "_places", "_tail", "_tail_start", "asked", "nbytes")
 
     def __init__(self, message: bytes, places: list[_Place], asked: A) -> None:
         self.asked = asked
@@ -73,7 +77,9 @@ class Layout(Generic[A]):
         self._tail_start = ends[-1]
         self._tail = message[self._tail_start :]
         placed = {place.name for place in places}
-        self._constant = {name: array for name, array in asked.inputs.items() if name not in placed}
+        self._constant = {name: array.copy() for name, array in asked.inputs.items() if name not in placed}
+        self.nbytes = len(message)
+        asked.forget_inputs()
 
     def inputs(self, message: bytes) -> Arrays | None:
         """The arrays of a message of the same length; None where it is laid out in another way."""
@@ -98,6 +104,7 @@ class Layouts(Generic[A]):
     def __init__(self, decode: Callable[[bytes], A]) -> None:
         self._decode = decode
         self._known: dict[int, list[Layout[A]]] = {}
+        self._nbytes = 0
         self._seen: dict[int, int] = {}  # how often a message of a length was met that is not known
 
     def find(self, message: bytes) -> tuple[Layout[A], Arrays] | None:
@@ -113,9 +120,10 @@ class Layouts(Generic[A]):
         """Learns from a message, if its length comes often enough and in few layouts."""
         size = len(message)
         seen = self._seen.get(size, 0) + 1
-        if len(self._seen) >= _MOST_LENGTHS:  # begin anew: clients come and go
-            self._seen.clear()
-            self._known.clear()
+        while len(self._seen) >= _MOST_LENGTHS or self._nbytes > _MOST_BYTES:  # clients come and go
+            oldest = next(iter(self._seen))
+            del self._seen[oldest]
+            self._nbytes -= sum(layout.nbytes for layout in self._known.pop(oldest, ()))
         self._seen[size] = seen
         # The first of a length may be the only one; and who is never understood must not cost much for ever.
         if not 1 < seen <= 1 + _MOST_TRIALS + _MOST_ALIKE:
@@ -123,6 +131,7 @@ class Layouts(Generic[A]):
         layouts = self._known.setdefault(size, [])
         if len(layouts) < _MOST_ALIKE and (layout := self._learned(message)) is not None:
             layouts.append(layout)
+            self._nbytes += layout.nbytes
 
     def _learned(self, message: bytes) -> Layout[A] | None:
         try:
@@ -158,10 +167,11 @@ def _with_other_numbers(message: bytes, places: list[_Place], seed: int) -> tupl
     changed = bytearray(message)
     numbers = {}
     for number, place in enumerate(places):
-        # Small enough for every type, different everywhere, and no byte of it as it was before.
-        values = (np.arange(place.count) * (2 * seed + 3) + 7 * number + seed + 1) % 97 + 1
-        numbers[place.name] = values.astype(place.dtype).reshape(place.shape)
-        changed[place.start : place.end] = numbers[place.name].tobytes()
+        # Finite in every type of floats. Each byte has its highest bit set: small integers would look the same where
+        # each is written in as many bytes as it needs.
+        raw = (np.arange(place.end - place.start) * (2 * seed + 3) + 7 * number + seed) % 61 | 0x80
+        changed[place.start : place.end] = raw.astype(np.uint8).tobytes()
+        numbers[place.name] = np.frombuffer(bytes(changed), place.dtype, place.count, place.start).reshape(place.shape)
     return bytes(changed), numbers
 
 
@@ -174,4 +184,6 @@ def _differ_as_meant(asked: Asked, other: Asked, numbers: Arrays) -> bool:
 
 
 def _same(one: np.ndarray, other: np.ndarray) -> bool:
-    return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
+    if one.dtype != other.dtype or one.shape != other.shape:
+        return False
+    return bool(one.tolist() == other.tolist()) if one.dtype.hasobject else one.tobytes() == other.tobytes()

@@ -38,15 +38,10 @@ class Decoded:
         return self.request.inputs
 
     def is_like(self, other: "Decoded") -> bool:
-        mine, its = self.request, other.request
-        return (mine.model, mine.version, mine.label, mine.signature, mine.outputs, self.id) == (
-            its.model,
-            its.version,
-            its.label,
-            its.signature,
-            its.outputs,
-            other.id,
-        )
+        return self.id == other.id and self.request.is_like(other.request)
+
+    def forget_inputs(self) -> None:
+        self.request.inputs = {}
 
 
 Write = Callable[[InferResult, str], bytes]
@@ -76,10 +71,13 @@ class Direct:
             return None
         layout, inputs = found
         call = Call(layout, self._write, gate, recipient)
-        if layout.asked.route.begin(inputs, deadline, call):
-            return call
-        gate.leave()
-        return None
+        taken = False
+        try:
+            taken = layout.asked.route.begin(inputs, deadline, call)
+        finally:
+            if not taken:
+                gate.leave()
+        return call if taken else None
 
     def _decoded(self, message: bytes) -> Decoded:
         try:

@@ -50,7 +50,7 @@ class InferenceService:
                 in_tritons_words(self._model_infer),
                 engine.refusals,
                 parse_infer,
-                Direct(engine, "ModelInfer", _asked, self._answers.write),
+                Direct(engine, "ModelInfer", self._asked, self._answers.write),
             ),
             **self._extensions.methods,
         }
@@ -98,6 +98,20 @@ class InferenceService:
             return await sized(_nbytes(result), self._answers.write, result, parsed.message.id)
         return await sized(_nbytes(result), _response, parsed.message, raw, result, classes)
 
+    def _asked(self, payload: bytes) -> tuple[InferRequest, str]:
+        """What a ModelInferRequest with raw contents asks for, where nothing but its inputs and outputs matters."""
+        request: Any = service_pb2.ModelInferRequest.FromString(payload)
+        version = oip.version_number(request.model_version)
+        if not request.raw_input_contents or request.parameters:
+            raise Unlikely
+        if any(tensor.parameters for tensor in (*request.inputs, *request.outputs)):
+            raise Unlikely
+        if self._engine.servable(request.model_name, version, None) is None:
+            raise Unlikely
+        inputs = decode_inputs(request.inputs, request.raw_input_contents)
+        outputs = tuple(output.name for output in request.outputs)
+        return InferRequest(request.model_name, inputs, version, outputs=outputs), request.id
+
     async def _infer(self, parsed: Parsed, deadline: float | None) -> tuple[InferResult, bool, Mapping[str, int]]:
         """The result, whether the request was raw, and of which outputs it wants classes, and how many."""
         request, raw = parsed.message, parsed.raw or parsed.message.raw_input_contents
@@ -117,19 +131,6 @@ class InferenceService:
                 sequence=options.sequence,
             )
         return await self._engine.infer(decoded), bool(raw), classes
-
-
-def _asked(payload: bytes) -> tuple[InferRequest, str]:
-    """What a ModelInferRequest with raw contents asks for, where nothing but its inputs and outputs matters."""
-    request: Any = service_pb2.ModelInferRequest.FromString(payload)
-    if not request.raw_input_contents or request.parameters:
-        raise Unlikely
-    if any(tensor.parameters for tensor in (*request.inputs, *request.outputs)):
-        raise Unlikely
-    inputs = decode_inputs(request.inputs, request.raw_input_contents)
-    outputs = tuple(output.name for output in request.outputs)
-    version = oip.version_number(request.model_version)
-    return InferRequest(request.model_name, inputs, version, outputs=outputs), request.id
 
 
 def _nbytes(result: InferResult) -> int:

@@ -89,6 +89,8 @@ class PredictionService:
         outputs = tuple(request.output_filter)
         if len(set(outputs)) < len(outputs):
             raise Unlikely
+        if self._engine.servable(address.model, address.version, address.label) is None:
+            raise Unlikely
         inputs = decode_inputs(request.inputs, self._max_message_bytes, {})
         signature = spec.signature_name or DEFAULT_SIGNATURE
         return InferRequest(address.model, inputs, address.version, address.label, signature, outputs), ""

@@ -1,7 +1,8 @@
 """REST inferences on the short way, for bodies like others before."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Protocol
 
 import orjson
@@ -15,6 +16,7 @@ from serving.rest.compression import compress_now
 from serving.rest.endpoint import Call, failed
 
 _MOST_ROUTES = 1024
+_NUMBER_BYTES = 8
 
 
 class Recipient(Protocol):
@@ -61,9 +63,12 @@ class Pending(DirectCall[Response]):
 
 
 class Shortcut(Protocol):
-    """What may take a request directly; None where it has to go the long way."""
+    """What may take a request directly; None where it has to go the long way.
 
-    def begin(self, call: Call, deadline: float | None, recipient: Recipient) -> Pending | None: ...
+    timeout: seconds in which it must be answered; None for the engine's own limit.
+    """
+
+    def begin(self, call: Call, timeout: float | None, recipient: Recipient) -> Pending | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +92,7 @@ class ByContent:
         self._parse = parse
         self._routes: dict[object, Route] = {}
 
-    def begin(self, call: Call, deadline: float | None, recipient: Recipient) -> Pending | None:
+    def begin(self, call: Call, timeout: float | None, recipient: Recipient) -> Pending | None:
         try:
             parsed = self._parse(call)
         except (ServingError, Unlikely, orjson.JSONDecodeError):
@@ -105,7 +110,7 @@ class ByContent:
             )
             route = self._routes[tuple(key)] = Route(self._engine, template, self._api, "REST")
         pending = Pending(parsed.write, call.headers.get("accept-encoding"), recipient)
-        return pending if route.begin(request.inputs, deadline, pending) else None
+        return pending if route.begin(request.inputs, None, pending, timeout) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,15 +127,10 @@ class _Known:
         return self.request.inputs
 
     def is_like(self, other: "_Known") -> bool:
-        mine, its = self.request, other.request
-        return (mine.model, mine.version, mine.label, mine.signature, mine.outputs, self.told) == (
-            its.model,
-            its.version,
-            its.label,
-            its.signature,
-            its.outputs,
-            other.told,
-        )
+        return self.told == other.told and self.request.is_like(other.request)
+
+    def forget_inputs(self) -> None:
+        self.request.inputs = {}
 
 
 class ByLayout:
@@ -147,27 +147,35 @@ class ByLayout:
         self._api = api
         self._parse = parse
         self._headers = headers
-        self._layouts: dict[object, Layouts[_Known]] = {}
+        # What comes before a body counts as a part of it; a number stands for it, which is never given twice.
+        self._numbers: dict[object, bytes] = {}
+        self._before: dict[bytes, tuple[Mapping[str, str], Mapping[str, str]]] = {}
+        self._count = count()
+        self._layouts = Layouts(self._known)
 
-    def begin(self, call: Call, deadline: float | None, recipient: Recipient) -> Pending | None:
+    def begin(self, call: Call, timeout: float | None, recipient: Recipient) -> Pending | None:
         told = [call.headers.get(name) for name in self._headers]
-        key = (*call.path.values(), *told)
-        layouts = self._layouts.get(key)
-        if layouts is None:
-            if len(self._layouts) >= _MOST_ROUTES:  # anybody can make up paths and headers
-                self._layouts.clear()
-            known = {name: value for name, value in zip(self._headers, told, strict=True) if value is not None}
-            layouts = self._layouts[key] = Layouts(lambda body: self._known(Call(call.path, body, known)))
-        found = layouts.find(call.body)
+        number = self._numbers.get((*call.path.items(), *told)) or self._numbered(call.path, told)
+        found = self._layouts.find(number + call.body)
         if found is None:
             return None
         layout, inputs = found
         pending = Pending(layout.asked.write, call.headers.get("accept-encoding"), recipient)
-        return pending if layout.asked.route.begin(inputs, deadline, pending) else None
+        return pending if layout.asked.route.begin(inputs, None, pending, timeout) else None
 
-    def _known(self, call: Call) -> _Known:
+    def _numbered(self, path: Mapping[str, str], told: Sequence[str | None]) -> bytes:
+        if len(self._numbers) >= _MOST_ROUTES:  # anybody can make up paths and headers
+            self._numbers.clear()
+            self._before.clear()
+        number = self._numbers[(*path.items(), *told)] = next(self._count).to_bytes(_NUMBER_BYTES)
+        headers = {name: value for name, value in zip(self._headers, told, strict=True) if value is not None}
+        self._before[number] = path, headers
+        return number
+
+    def _known(self, message: bytes) -> _Known:
+        path, headers = self._before[message[:_NUMBER_BYTES]]
         try:
-            parsed, told = self._parse(call)
+            parsed, told = self._parse(Call(path, message[_NUMBER_BYTES:], headers))
         except orjson.JSONDecodeError:
             raise Unlikely from None
         return _Known(parsed.request, told, parsed.write, Route(self._engine, parsed.request, self._api, "REST"))

@@ -104,7 +104,7 @@ class Endpoint:
         parameters: Mapping[str, str],
         headers: Mapping[str, str],
         body: bytes,
-        deadline: float | None,
+        timeout: float | None,
         recipient: "Recipient",
     ) -> "Pending | None":
         """Takes a request that has come whole on the short way; None where `answer` has to be asked."""
@@ -112,7 +112,7 @@ class Endpoint:
             return None
         if "content-encoding" in headers:
             return None
-        return self._shortcut.begin(Call(parameters, body, headers), deadline, recipient)
+        return self._shortcut.begin(Call(parameters, body, headers), timeout, recipient)
 
     async def _answer(
         self,

@@ -1,6 +1,5 @@
 """What every REST request passes through on its way in: it is named, timed and given a limit."""
 
-import time
 from collections.abc import Mapping
 
 from starlette.responses import Response
@@ -43,8 +42,7 @@ class Entrance:
                 return await endpoint.answer(path, parameters, headers, body)
 
         def begin(headers: Mapping[str, str], body: bytes, recipient: Recipient) -> Pending | None:
-            deadline = None if self._timeout is None else time.monotonic() + self._timeout
-            return endpoint.begin(parameters, headers, body, deadline, recipient)
+            return endpoint.begin(parameters, headers, body, self._timeout, recipient)
 
         return Direct(answer, begin)
 

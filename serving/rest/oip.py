@@ -103,6 +103,8 @@ class OpenInference:
         request = asked.request
         if request.sequence is not None or request.deadline is not None:
             raise Unlikely
+        if self._engine.servable(request.model, request.version, request.label) is None:
+            raise Unlikely
         told = (asked.id, asked.binary, asked.outputs)
         return Parsed(request, lambda result: _response(*_answer(result, asked))), told
 

@@ -99,10 +99,9 @@ class Program:
         """Whether so many shapes were compiled that no further model should inherit them."""
         return len(self._settled | self._inherited) > _MOST_INHERITED_SHAPES
 
-    @property
-    def is_compiled_whole(self) -> bool:
-        """Whether all of it was compiled, so that nothing in it can wait for anything."""
-        return bool(self._ready) and not self._host_ops
+    def only_computes(self, shapes: Shapes) -> bool:
+        """Whether inputs of these shapes run compiled as a whole, so that nothing in it can wait for anything."""
+        return self._compiled is not None and not self._host_ops and shapes in self._ready
 
     def is_ready(self, inputs: Arrays) -> bool:
         """Whether these shapes run compiled, or never will."""

@@ -23,6 +23,8 @@ from serving.servables.queue import Job, Mold, Queue, Waiter
 # A lone request runs in the event loop where it takes less, after so many others in a row that were alone, too.
 _BRIEF_SECONDS = 1e-3
 _ALONE_BEFORE = 16
+_BRIEF_ELEMENTS, _MOST_BRIEF = 65536, 256
+Shapes = tuple[tuple[int, ...], ...]
 _log = logging.getLogger(__name__)
 
 
@@ -52,12 +54,13 @@ class BatchReport:
 
 @dataclass(frozen=True, slots=True)
 class _Computed:
-    """A batch that has run: an answer for each job, its size, and the moments between its steps."""
+    """A batch that has run: an answer for each job, its size and inputs' shapes, and the moments between its steps."""
 
     answers: Sequence[Arrays]
     padded: int
     elements: int
     padded_elements: int
+    shapes: Shapes
     times: tuple[float, float, float, float]
 
 
@@ -66,8 +69,9 @@ class Batcher:
 
     run: answers a padded batch; every output has the batch on axis 0. It is called in `executor`. Where an output has
     not, requests are no longer merged, padded or cut: each runs alone and whole from then on.
-    never_waits: whether `run` only computes. Then a request that has the model to itself, as those before it had,
-    is answered in the event loop where that takes a moment: two threads take longer to wake each other.
+    never_waits: whether `run` only computes for inputs of these shapes. Then a request that has the model to itself, as
+    those before it had, is answered in the event loop where that takes a moment: two threads take longer to wake each
+    other.
     observe: called in the event loop with each batch's report. name: what the log calls the function.
     """
 
@@ -78,7 +82,7 @@ class Batcher:
         executor: Executor,
         *,
         observe: Callable[[BatchReport], None] = lambda report: None,
-        never_waits: Callable[[], bool] = lambda: False,
+        never_waits: Callable[[Shapes], bool] = lambda shapes: False,
         name: str = "",
     ) -> None:
         self._name = name
@@ -88,6 +92,8 @@ class Batcher:
         self._observe = observe
         self._never_waits = never_waits
         self._alone = 0  # requests in a row that had the model to themselves
+        # The shapes run for requests that took a moment only, by what is the same for all that are run so.
+        self._brief: dict[tuple[object, ...], Shapes] = {}
         # The variable axis of each input that has one.
         self._ruled = {name: rule.axis for name, rule in policy.rules.items() if rule.axis is not None}
         self._pace = Pace(policy)
@@ -204,19 +210,23 @@ class Batcher:
         loop = asyncio.get_running_loop()
         try:
             while batch := self._queue.take(time.monotonic()):
+                brief = self._is_brief(batch)
                 try:
-                    await self._answer(batch, loop)
+                    await self._answer(batch, loop, here=brief)
                 except Exception:  # those who wait must not pay for it
                     _log.exception("answering a batch failed")
                     for job in batch:
                         job.fail(Internal("the model failed"))
+                if brief:  # which let nobody else in meanwhile
+                    await asyncio.sleep(0)
         finally:
             self._worker = None
 
-    async def _answer(self, batch: Sequence[Job], loop: asyncio.AbstractEventLoop) -> None:
+    async def _answer(self, batch: Sequence[Job], loop: asyncio.AbstractEventLoop, *, here: bool = False) -> None:
+        """here: whether to run it in the event loop."""
         started = time.monotonic()
         try:
-            if self._is_brief(batch):
+            if here:
                 computed = self._compute(batch)
             else:
                 computed = await loop.run_in_executor(self._executor, self._compute, batch)
@@ -237,10 +247,13 @@ class Batcher:
         began, _, _, split = computed.times
         self._pace.ran(batch[0].lengths, computed.padded, split - began)
         self._deadlines.remove_all(batch)
+        if len(batch) == 1:
+            self._note_lone(batch[0].mold, computed, split - began)
+        report = _report(batch, computed, started)
         for job, answer in zip(batch, computed.answers, strict=True):
             if not job.waiter.done():
                 job.waiter.set_result(answer)
-        self._observe(_report(batch, computed, started))
+        self._observe(report)
 
     def _is_brief(self, batch: Sequence[Job]) -> bool:
         """Whether to run a batch here and now."""
@@ -248,10 +261,21 @@ class Batcher:
             self._alone = 0
             return False
         self._alone += 1
-        if self._alone <= _ALONE_BEFORE or not self._never_waits():
+        if self._alone <= _ALONE_BEFORE or self._closed or not self._queue.merges:
             return False
-        seconds = self._pace.seconds(batch[0].lengths, self._policy.padded_size(batch[0].rows))
-        return seconds is not None and seconds < _BRIEF_SECONDS
+        mold = batch[0].mold
+        shapes = self._brief.get((mold.rows, mold.lengths, mold.rest))
+        return shapes is not None and self._never_waits(shapes)
+
+    def _note_lone(self, mold: Mold, computed: _Computed, seconds: float) -> None:
+        """Notes whether such a request took a moment only when it had the model to itself."""
+        key = (mold.rows, mold.lengths, mold.rest)
+        if seconds >= _BRIEF_SECONDS or computed.elements > _BRIEF_ELEMENTS:
+            self._brief.pop(key, None)
+        else:
+            if len(self._brief) >= _MOST_BRIEF:
+                self._brief.clear()
+            self._brief[key] = computed.shapes
 
     def _compute(self, batch: Sequence[Job]) -> _Computed:
         """Merge, pad, run, split; runs in the executor, but for requests that are alone."""
@@ -262,11 +286,12 @@ class Batcher:
         size = rows if whole else self._policy.padded_size(rows)
         merged = {name: self._merge(name, batch, size) for name in batch[0].inputs}
         padded_elements = sum(array.size for array in merged.values())
+        shapes = tuple([array.shape for array in merged.values()])
         merging_ended = time.monotonic()
         outputs = self._run(merged)
         ran = time.monotonic()
         if whole:
-            return _Computed([outputs], size, elements, padded_elements, (began, merging_ended, ran, ran))
+            return _Computed([outputs], size, elements, padded_elements, shapes, (began, merging_ended, ran, ran))
         for name, array in outputs.items():
             if array.ndim == 0 or len(array) != size:
                 self._queue.merges = False
@@ -280,7 +305,9 @@ class Batcher:
             stop = start + job.rows
             answers.append({name: array[start:stop] for name, array in outputs.items()})
             start = stop
-        return _Computed(answers, size, elements, padded_elements, (began, merging_ended, ran, time.monotonic()))
+        return _Computed(
+            answers, size, elements, padded_elements, shapes, (began, merging_ended, ran, time.monotonic())
+        )
 
     def _merge(self, name: str, batch: Sequence[Job], size: int) -> np.ndarray:
         """One input of all requests, padded in length and then in rows; without a copy where nothing is added."""

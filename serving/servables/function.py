@@ -84,7 +84,7 @@ class Function:
             self.policy,
             executor,
             observe=observe,
-            never_waits=lambda: program.is_compiled_whole,
+            never_waits=program.only_computes,
             name=program.called,
         )
         self._records = [self._checked(record) for record in records]

@@ -26,10 +26,6 @@ class Pace:
         known = self._seconds.get((lengths, size))
         self._seconds[lengths, size] = seconds if known is None else known + _WEIGHT * (seconds - known)
 
-    def seconds(self, lengths: _Lengths, size: int) -> float | None:
-        """How long such batches take; None where none has run yet."""
-        return self._seconds.get((lengths, size))
-
     def worthwhile(self, lengths: _Lengths, rows: int) -> int:
         """How many of `rows` rows to run now: all, or as many as the next smaller size has."""
         larger = self._policy.padded_size(rows)

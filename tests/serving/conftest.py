@@ -120,6 +120,9 @@ class ToyEngine:
         self.cancelled = asyncio.Event()
         self.control.reloaded = []
 
+    def servable(self, model, version, label):
+        """It has no short way."""
+
     async def infer(self, request: InferRequest) -> InferResult:
         self.requests.append(request)
         self.reached.set()

@@ -21,12 +21,14 @@ from serving import direct
 from serving.control import Control
 from serving.engine import Engine
 from serving.errors import Internal
+from serving.grpc import infer_answers
 from serving.grpc.server import Server
 from serving.metrics import Metrics
 from serving.repository import Repository
 from serving.rest.app import build_app
 from serving.rest.entrance import Entrance
 from serving.rest.http_server import HttpServer
+from serving.servables import batching
 from serving.servables.batching import NotByRows
 from serving.servables.servable import LoadOptions, load_servable
 
@@ -78,7 +80,7 @@ async def served(tmp_path, monkeypatch):
     control = Control(repository)
     server = Server(engine, control, addresses=["127.0.0.1:0"], max_concurrent_requests=64)
     port = await server.start()
-    app = Entrance(build_app(engine, control))
+    app = Entrance(build_app(engine, control), 20.0)
     rest = HttpServer(app, find=app.find)
     listening = socket.create_server(("127.0.0.1", 0))
     await rest.start(listening)
@@ -91,6 +93,7 @@ async def served(tmp_path, monkeypatch):
         registry=registry,
         metrics=metrics,
         repository=repository,
+        engine=engine,
         begun=begun,
         call=lambda path, message, **options: channel.unary_unary(path)(message.SerializeToString(), **options),
         client=client,
@@ -317,6 +320,113 @@ async def test_who_has_gone_takes_no_room(served, held):
     assert served.total("CANCELLED") == 6
 
 
+async def test_nothing_is_left_of_what_failed_or_came_too_late(served, held, broken):
+    held.go_on.set()
+    content, headers = body(X)
+    rest = lambda: served.client.post("/v2/models/affine/infer", content=content, headers=headers)  # noqa: E731
+    ask = lambda: served.call(PREDICT, predict(X), timeout=0.3)  # noqa: E731
+    for known_way in (ask, rest):
+        await known(served, known_way)
+    held.go_on.clear()
+    late = await asyncio.gather(*[ask() for _ in range(4)], return_exceptions=True)
+    assert [error.code() for error in late] == [grpc.StatusCode.DEADLINE_EXCEEDED] * 4
+    assert held.batcher.depth == 0
+    held.go_on.set()
+    await asyncio.sleep(0.1)
+    broken()
+    for _ in range(3):
+        assert (await rest()).status_code == 500
+    assert held.batcher.depth == 0
+    assert not held.batcher._deadlines._jobs
+
+
+async def test_a_large_answer_is_written_in_a_thread_and_thrown_away_where_nobody_waits(served, monkeypatch):
+    monkeypatch.setattr(direct, "LARGE_BYTES", 4)
+    to_raw, go_on, in_loop = infer_answers.to_raw, threading.Event(), []
+    go_on.set()
+
+    def slow(*args):
+        in_loop.append(threading.current_thread() is threading.main_thread())
+        assert go_on.wait(20)
+        return to_raw(*args)
+
+    monkeypatch.setattr(infer_answers, "to_raw", slow)
+    ask = lambda **options: served.call(INFER, infer(X), **options)  # noqa: E731
+    answer = service_pb2.ModelInferResponse.FromString(await known(served, ask))
+    assert np.frombuffer(answer.raw_output_contents[0], "f").tolist() == summed(X)
+    assert not in_loop[-1]
+    go_on.clear()
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await ask(timeout=0.3)
+    assert error.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    go_on.set()
+    answer = service_pb2.ModelInferResponse.FromString(await ask())
+    assert np.frombuffer(answer.raw_output_contents[0], "f").tolist() == summed(X)
+
+
+async def test_requests_that_wait_while_a_version_is_replaced_are_answered_by_one_that_was_current(served, held):
+    held.go_on.set()
+    ask = lambda: served.call(PREDICT, predict(X))  # noqa: E731
+    await known(served, ask)
+    held.go_on.clear()
+    waiting = [asyncio.ensure_future(ask()) for _ in range(8)]
+    async with asyncio.timeout(10):
+        while held.batcher.depth < 12:  # some are with the model already
+            await asyncio.sleep(0.01)
+    save(Affine(20.0), served.base / "affine" / "2", sizes=(1, 4))
+    async with asyncio.timeout(20):
+        while served.repository.get("affine").version != 2:
+            await asyncio.sleep(0.02)
+    assert predict_pb2.PredictResponse.FromString(await ask()).model_spec.version.value == 2
+    held.go_on.set()
+    for one in waiting:
+        answer = predict_pb2.PredictResponse.FromString(await one)
+        assert answer.model_spec.version.value == 1
+        assert list(answer.outputs["y"].float_val) == summed(X)
+
+
+async def test_a_limit_of_rest_alone_may_be_longer_than_that_of_the_engine(served, monkeypatch, held):
+    held.go_on.set()
+    content, headers = body(X)
+    rest = lambda: served.client.post("/v2/models/affine/infer", content=content, headers=headers)  # noqa: E731
+    await known(served, rest)
+    monkeypatch.setattr(served.engine, "timeout", 0.2)
+    held.go_on.clear()
+    asked = asyncio.ensure_future(rest())
+    await asyncio.sleep(0.5)
+    held.go_on.set()
+    assert (await asked).status_code == 200
+
+
+async def test_a_lone_request_is_answered_in_the_loop_and_busy_times_in_threads(served, monkeypatch):
+    """Where the model computes only, takes a moment and had no more than one request for a while."""
+    ask = lambda: served.call(PREDICT, predict(X))  # noqa: E731
+    batcher = served.repository.get("affine").function("serving_default").batcher
+    threads, run = [], batcher._run
+
+    def noted(inputs):
+        threads.append(threading.current_thread() is threading.main_thread())
+        return run(inputs)
+
+    monkeypatch.setattr(batcher, "_run", noted)
+    monkeypatch.setattr(batching, "_BRIEF_SECONDS", 60)
+    for _ in range(batching._ALONE_BEFORE + 5):
+        await ask()
+    assert not any(threads), "it has not said that it only computes"
+    shapes = []
+    monkeypatch.setattr(batcher, "_never_waits", lambda asked: shapes.append(asked) or True)
+    await ask()
+    assert threads[-1]
+    assert shapes == [((4, 3),)]
+    await asyncio.gather(*[ask() for _ in range(8)])
+    await ask()
+    assert not threads[-1]
+    monkeypatch.setattr(batching, "_BRIEF_SECONDS", 0)
+    for _ in range(batching._ALONE_BEFORE + 5):
+        await ask()
+    assert not threads[-1], "it took more than a moment"
+
+
 async def test_a_full_queue_says_so(served, held, monkeypatch):
     held.go_on.set()
     ask = lambda: served.call(PREDICT, predict(X))  # noqa: E731
@@ -398,6 +508,8 @@ async def test_a_bug_in_the_short_way_costs_no_answer(served, monkeypatch, caplo
 
     await known(served, lambda: served.call(PREDICT, predict(X)))
     monkeypatch.setattr(direct.Route, "begin", bug)
+    for _ in range(70):  # more than may be worked on at once
+        await served.call(PREDICT, predict(X))
     answer = predict_pb2.PredictResponse.FromString(await served.call(PREDICT, predict(X)))
     assert list(answer.outputs["y"].float_val) == summed(X)
     content, headers = body(X)

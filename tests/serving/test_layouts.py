@@ -20,6 +20,9 @@ class Asked:
     def is_like(self, other: "Asked") -> bool:
         return self.name == other.name
 
+    def forget_inputs(self) -> None:
+        self.inputs = {}
+
 
 def message(values: list[float], name: bytes = b"model", tail: bytes = b"end") -> bytes:
     return struct.pack("<B", len(name)) + name + np.array(values, "<f4").tobytes() + tail
@@ -138,6 +141,26 @@ def test_messages_that_never_come_again_do_not_fill_the_memory():
     for number in range(200):
         find(known, message(list(range(8)), b"%5d" % number), times=2)
     assert max(map(len, known._known.values())) <= layouts._MOST_ALIKE
+    for size in range(15_000, 16_000):
+        find(known, message([1.0] * (size - 1) + [2.0], b"large"), times=2)
+    assert known._nbytes <= layouts._MOST_BYTES + layouts.LARGE_BYTES
+    assert known._nbytes == sum(layout.nbytes for alike in known._known.values() for layout in alike)
+
+
+def test_small_integers_written_in_as_few_bytes_as_they_need_are_not_known():
+    """As protobuf writes repeated integers: up to 127 each takes one byte, and looks as it does in memory."""
+
+    def varints(body: bytes) -> Asked:
+        values, number, shift = [], 0, 0
+        for byte in body:
+            number |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                values.append(number)
+                number, shift = 0, 0
+        return Asked({"x": np.array(values, np.uint8)})
+
+    assert find(Layouts(varints), bytes(range(1, 21))) is None
 
 
 def test_large_messages_are_left_alone():
