@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from serving.rest.direct import Pending, Recipient, Shortcut
 
 LARGE_BYTES: Final = 64 * 1024
-"""Bodies from this size on take the long way, on which threads read them."""
+"""Larger bodies take the long way, on which threads read the largest."""
 _log = logging.getLogger(__name__)
 
 

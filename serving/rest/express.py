@@ -81,6 +81,7 @@ class Express(asyncio.Protocol):
         self._app: Any = config.loaded_app
         self._limit = config.limit_concurrency or _NEVER
         self._state = server_state
+        self._tasks: set[Any] = server_state.tasks  # what uvicorn waits for when it stops
         self._loop = _loop or asyncio.get_running_loop()
         self._waiting = b""  # what has come and was not looked at yet
         self._working = 0  # requests without an answer: one here, or any number with uvicorn
@@ -125,7 +126,7 @@ class Express(asyncio.Protocol):
         if self._rest is not None:
             self._rest.cancel()
         if self._pending is not None:
-            self._state.tasks.discard(cast("Any", self._pending))
+            self._tasks.discard(self._pending)
             self._pending.cancel()
         if self._task is not None:
             self._task.cancel()
@@ -192,12 +193,12 @@ class Express(asyncio.Protocol):
             self._take_long_way(head.direct, head.headers, body)
         else:
             self._asked = head, body
-            self._state.tasks.add(cast("Any", self._pending))  # so that uvicorn waits for it
+            self._tasks.add(self._pending)
 
     def _take_long_way(self, direct: Direct, headers: Mapping[str, str], body: bytes) -> None:
         self._task = self._loop.create_task(self._answer(direct, headers, body))
-        self._state.tasks.add(self._task)
-        self._task.add_done_callback(self._state.tasks.discard)
+        self._tasks.add(self._task)
+        self._task.add_done_callback(self._tasks.discard)
 
     # What a request on the short way tells
 
@@ -209,7 +210,7 @@ class Express(asyncio.Protocol):
         self._take_long_way(head.direct, head.headers, body)
 
     def _end_pending(self) -> None:
-        self._state.tasks.discard(cast("Any", self._pending))
+        self._tasks.discard(self._pending)
         self._pending = None
 
     def respond(self, response: Response) -> None:
@@ -221,7 +222,7 @@ class Express(asyncio.Protocol):
 
     def _is_crowded(self) -> bool:
         """Whether uvicorn refuses what comes now."""
-        return len(self._state.connections) >= self._limit or len(self._state.tasks) >= self._limit
+        return len(self._state.connections) >= self._limit or len(self._tasks) >= self._limit
 
     async def _answer(self, direct: Direct, headers: Mapping[str, str], body: bytes) -> None:
         try:

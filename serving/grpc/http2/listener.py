@@ -48,8 +48,7 @@ class Listener:
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         while self._crowd.connections and loop.time() < until:
-            for connection in list(
-                self._crowd.connections
-            ):  # some are made only now, of those that waited in the socket
+            # Some are made only now, of those that waited in the socket.
+            for connection in list(self._crowd.connections):
                 connection.leave()
             await asyncio.sleep(_LOOK_SECONDS)

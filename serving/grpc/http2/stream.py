@@ -11,18 +11,16 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Final
 
 from serving.errors import Code
 from serving.grpc.calls import Failure, StreamCall, UnaryCall
-from serving.grpc.direct import Call
+from serving.grpc.direct import PREFIX_BYTES, Call
 from serving.grpc.http2.heads import Head
 from serving.grpc.http2.outflow import Lane, Outflow
 from serving.grpc.http2.packing import unpacked
 
 _log = logging.getLogger(__name__)
 _PREFIX = struct.Struct(">BI")
-PREFIX_BYTES: Final = _PREFIX.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +82,7 @@ class Stream:
         self._waiter: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._direct: Call | None = None
+        self._message: bytes | None = None  # what was asked on the short way
         self._timer: asyncio.TimerHandle | None = None
         self._deadline: float | None = None
         if head.timeout is not None:
