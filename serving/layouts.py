@@ -65,7 +65,7 @@ class _Place:
 class Layout(Generic[A]):
     """Messages that differ in their numbers only. asked: what one of them was decoded to."""
 
-    __slots__ = ("_constant", "_fixed", "_head", "_places", "_tail", "_tail_start", "asked", "nbytes")
+    __slots__ = ("_constant", "_fixed", "_head", "_places", "_tail", "asked", "nbytes")
 
     def __init__(self, message: bytes, places: list[_Place], asked: A) -> None:
         self.asked = asked
@@ -74,8 +74,7 @@ class Layout(Generic[A]):
         pieces = [message[end : place.start] for end, place in zip(ends, places, strict=False)]
         self._head = pieces[0]
         self._fixed = list(zip(ends[1:], pieces[1:], strict=False))  # between two inputs
-        self._tail_start = ends[-1]
-        self._tail = message[self._tail_start :]
+        self._tail = message[ends[-1] :]
         placed = {place.name for place in places}
         self._constant = {name: array.copy() for name, array in asked.inputs.items() if name not in placed}
         self.nbytes = len(message)

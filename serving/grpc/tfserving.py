@@ -83,7 +83,7 @@ class PredictionService:
         return await sized(size, self._answers.write, result)
 
     def _asked(self, payload: bytes) -> tuple[InferRequest, str]:
-        """What a PredictRequest asks for, of a model that may or may not be there."""
+        """What a PredictRequest asks for of a version that is there."""
         request = parse_predict(predict_pb2.PredictRequest, payload).message
         address, spec = addressed(request), request.model_spec
         outputs = tuple(request.output_filter)

@@ -40,6 +40,7 @@ async def decompressed(body: bytes, coding: str, limit: int, too_large: Callable
         raise too_large() from None
 
 
+@lru_cache(256)  # clients say the same again and again
 def accepted(value: str) -> tuple[str | None, int]:
     """What an accept-encoding header asks for: a coding or None, and from how many bytes on.
 
@@ -58,9 +59,6 @@ def accepted(value: str) -> tuple[str | None, int]:
     return best, 0 if len(weights) == 1 else _WORTH_BYTES
 
 
-_accepted = lru_cache(256)(accepted)  # clients say the same again and again
-
-
 def _weight(parameter: str) -> float:
     name, _, value = parameter.partition("=")
     if name.strip() != "q":
@@ -73,12 +71,14 @@ def _weight(parameter: str) -> float:
 
 async def compress(response: Response, accept_encoding: str) -> None:
     """Compresses an answer in place where its caller asks for that and it pays."""
-    await sized(len(response.body), compress_now, response, accept_encoding)
+    coding, least = accepted(accept_encoding)
+    if coding is not None and len(response.body) >= least:
+        await sized(len(response.body), compress_now, response, accept_encoding)
 
 
 def compress_now(response: Response, accept_encoding: str) -> None:
     """Does so in the calling thread, however long the answer is."""
-    coding, least = _accepted(accept_encoding)
+    coding, least = accepted(accept_encoding)
     body = bytes(response.body)
     if coding is None or not body or len(body) < least:
         return

@@ -82,8 +82,8 @@ class Parsed:
 class ByContent:
     """For bodies that are looked into each time, such as JSON: what is known is where they go.
 
-    api: as what they are counted. parse: what a request asks for;
-    raises ServingError or Unlikely for what the long way is to look at.
+    api: as what they are counted. parse: what a request asks for; raises ServingError or Unlikely for what the long way
+    is to look at.
     """
 
     def __init__(self, engine: Engine, api: str, parse: Callable[[Call], Parsed]) -> None:
