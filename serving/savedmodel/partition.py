@@ -6,16 +6,15 @@ stages are compiled, and along every path the stages only ascend, so that no cyc
 """
 
 import re
-from collections.abc import Collection, Container, Iterator, Sequence
+from collections.abc import Collection, Container, Sequence
 
 import tensorflow as tf
-from tensorflow.core.framework import attr_value_pb2, function_pb2, graph_pb2, node_def_pb2
-from tensorflow.core.protobuf import config_pb2, device_properties_pb2, meta_graph_pb2
+from tensorflow.core.framework import graph_pb2, node_def_pb2
+from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow.python.framework import graph_to_function_def, op_def_registry
-from tensorflow.python.grappler import cluster, tf_optimizer
 
-from serving.savedmodel.canonical import name_of, ordered
-from serving.savedmodel.references import node_of
+from serving.savedmodel.canonical import name_of
+from serving.savedmodel.inlining import Inlined, ancestors, functions_of
 
 # Ops that own or find state in the session: the partition uses the loaded graph's own, never a copy.
 _LEAVES = frozenset(
@@ -52,27 +51,25 @@ _HOST_OPS = re.compile(r"LookupTable|Parse|Decode|Encode|(Eager)?PyFunc|Sparse|R
 # What XLA removes at no cost is not worth a compilation of its own.
 _TRIVIAL = frozenset({"Const", "Identity", "IdentityN", "ReadVariableOp", "NoOp", "Shape", "StopGradient"})
 
-_PROCESSOR = device_properties_pb2.DeviceProperties(type="CPU", num_cores=1)
-
 
 class Unsplittable(Exception):
     """The signature can only be run by the plain graph."""
 
 
-def compiled_outputs(
-    graph: tf.Graph, inputs: Sequence[tf.Tensor], outputs: Sequence[tf.Tensor], host_ops: Collection[str] = ()
-) -> list[tf.Tensor]:
-    """Adds a compiled twin of inputs → outputs to `graph`, and returns the twin's outputs.
+def compiled_outputs(graph: tf.Graph, outputs: Sequence[tf.Tensor], host_ops: Collection[str] = ()) -> list[tf.Tensor]:
+    """Adds a compiled twin of what computes `outputs` to `graph`, and returns the twin's outputs.
 
     host_ops: names of further op types to keep on the host (XLA names them when it refuses a graph).
     Raises Unsplittable where nothing is worth compiling or the graph's state forbids it.
     """
-    refuse_effects(graph, outputs)
-    flat = _flatten(graph, inputs, outputs)
+    whole = graph.as_graph_def()
+    _refuse_effects(whole, outputs)
+    inlined = Inlined(graph, whole, [tensor.name for tensor in outputs])
+    flat = inlined.definition
     scratch = tf.Graph()
     with scratch.as_default():
         tf.import_graph_def(flat, name="")
-    wanted = [scratch.get_tensor_by_name(tensor.name) for tensor in outputs]
+    wanted = [scratch.get_tensor_by_name(_full(inlined.tensor(tensor.name))) for tensor in outputs]
     order = _topological(wanted)
     stages = _stages(order, frozenset(host_ops))
     if not any(stage % 2 and op.type not in _TRIVIAL for op, stage in stages.items()):
@@ -80,40 +77,19 @@ def compiled_outputs(
     return _rebuild(graph, flat, order, stages, wanted)
 
 
-def _flatten(graph: tf.Graph, inputs: Sequence[tf.Tensor], outputs: Sequence[tf.Tensor]) -> graph_pb2.GraphDef:
-    """The signature's own nodes, with calls inlined and loops kept whole, under fresh function names."""
-    meta = meta_graph_pb2.MetaGraphDef()
-    meta.graph_def.CopyFrom(graph.as_graph_def())
-    for function in meta.graph_def.library.function:
-        for node in function.node_def:
-            if node.op in ("While", "StatelessWhile", "If", "StatelessIf", "Case", "StatelessCase"):
-                node.attr["_lower_using_switch_merge"].b = False
-    fetches = meta.collection_def["train_op"].node_list.value
-    fetches.extend(sorted({tensor.name for tensor in (*outputs, *inputs)}))
-    config = config_pb2.ConfigProto()
-    rewriting = config.graph_options.rewrite_options
-    rewriting.min_graph_nodes = -1
-    rewriting.optimizers.append("function")
-    rewriting.function_optimization = rewriting.AGGRESSIVE
-    # Without a device of its own, grappler would start a whole session to see what the machine has.
-    machine = cluster.Cluster(devices=[device_properties_pb2.NamedDevice(name="/CPU:0", properties=_PROCESSOR)])
-    optimised = tf_optimizer.OptimizeGraph(config, meta, cluster=machine)
-    return _renamed(_pruned(optimised, [tensor.op.name for tensor in outputs]))
-
-
 def refuse_effects(graph: tf.Graph, outputs: Sequence[tf.Tensor]) -> None:
     """Raises Unsplittable where anything that the outputs wait for, in calls too, does more than compute."""
-    whole, roots = graph.as_graph_def(), [tensor.op.name for tensor in outputs]
-    bodies = {function.signature.name: function.node_def for function in whole.library.function}
-    waiting = [*_ancestors(whole, roots, control=True)]
-    entered: set[str] = set()
-    while waiting:
-        node = waiting.pop()
-        if _has_effects(node.op, bodies):
-            raise Unsplittable(f"the graph has a {node.op} op")
-        for name in {node.op, *(function.name for function in _functions(node))} & bodies.keys() - entered:
-            entered.add(name)
-            waiting += bodies[name]
+    _refuse_effects(graph.as_graph_def(), outputs)
+
+
+def _refuse_effects(whole: graph_pb2.GraphDef, outputs: Sequence[tf.Tensor]) -> None:
+    functions = {function.signature.name: function for function in whole.library.function}
+    roots = [tensor.op.name for tensor in outputs]
+    nodes = [*ancestors({node.name: node for node in whole.node}, roots, control=True)]
+    bodies = [nodes, *(functions[name].node_def for name in functions_of(nodes, functions))]
+    for op in sorted({node.op for body in bodies for node in body}):
+        if _has_effects(op, functions):
+            raise Unsplittable(f"the graph has a {op} op")
 
 
 def _has_effects(op: str, functions: Container[str]) -> bool:
@@ -123,56 +99,8 @@ def _has_effects(op: str, functions: Container[str]) -> bool:
     return definition is None or definition.is_stateful or _CHECKS.match(op) is not None
 
 
-def _pruned(whole: graph_pb2.GraphDef, roots: Sequence[str]) -> graph_pb2.GraphDef:
-    kept = graph_pb2.GraphDef(library=whole.library, versions=whole.versions)
-    for node in _ancestors(whole, roots, control=False):
-        copy = kept.node.add()
-        copy.CopyFrom(node)
-        # Nothing here has effects, so that order alone carries no meaning.
-        data = [source for source in node.input if not source.startswith("^")]
-        del copy.input[:]
-        copy.input.extend(data)
-        copy.attr.pop("_class", None)
-    return kept
-
-
-def _ancestors(whole: graph_pb2.GraphDef, roots: Sequence[str], *, control: bool) -> Iterator[node_def_pb2.NodeDef]:
-    nodes = {node.name: node for node in whole.node}
-    needed: set[str] = set()
-    waiting = list(roots)
-    while waiting:
-        name = waiting.pop()
-        if name not in needed:
-            needed.add(name)
-            yield nodes[name]
-            waiting += [node_of(source) for source in nodes[name].input if control or not source.startswith("^")]
-
-
-def _functions(node: node_def_pb2.NodeDef) -> Iterator[attr_value_pb2.NameAttrList]:
-    for value in node.attr.values():
-        if value.HasField("func"):
-            yield value.func
-        yield from value.list.func
-
-
-def _renamed(flat: graph_pb2.GraphDef) -> graph_pb2.GraphDef:
-    """Grappler specialises functions under their old names, which the loaded graph still uses."""
-    fresh = {function.signature.name: f"{function.signature.name}__flat" for function in flat.library.function}
-    bodies = [flat.node, *(function.node_def for function in flat.library.function)]
-    for node in (node for body in bodies for node in body):
-        node.op = fresh.get(node.op, node.op)
-        for function in _functions(node):
-            function.name = fresh.get(function.name, function.name)
-    for function in flat.library.function:
-        function.signature.name = fresh[function.signature.name]
-        nodes = function_pb2.FunctionDef(node_def=ordered(function.node_def)).node_def
-        function.ClearField("node_def")
-        function.node_def.extend(nodes)
-    functions = sorted(flat.library.function, key=lambda function: str(function.signature.name))
-    flat.library.CopyFrom(function_pb2.FunctionDefLibrary(function=functions, gradient=flat.library.gradient))
-    for gradient in flat.library.gradient:
-        gradient.function_name = fresh.get(gradient.function_name, gradient.function_name)
-    return flat
+def _full(tensor: str) -> str:
+    return tensor if ":" in tensor else f"{tensor}:0"
 
 
 def _topological(outputs: Sequence[tf.Tensor]) -> list[tf.Operation]:
@@ -289,6 +217,8 @@ def _as_call(
     function = graph_to_function_def.graph_to_function_def(inside, inside.get_operations(), inputs, outputs)
     function.signature.name = name_of(function, part.library)
     function.attr["_XlaMustCompile"].b = True
+    # Kept from the session's optimizer, which would take seconds over what XLA does anyhow.
+    function.attr["_tf_data_function"].b = True
     whole = graph_pb2.GraphDef(versions=part.versions, library=part.library)
     whole.library.function.append(function)
     call = whole.node.add(name="compiled", op="StatefulPartitionedCall", input=arguments)

@@ -168,7 +168,7 @@ class Program:
 
     def _build(self) -> _Callable:
         graph = self._session.graph
-        outputs = compiled_outputs(graph, self._feeds, self._fetches, self._host_ops)
+        outputs = compiled_outputs(graph, self._fetches, self._host_ops)
         # In the calling thread: XLA compiles at its priority, and one compiled part needs no others.
         here = tf.compat.v1.RunOptions(inter_op_thread_pool=-1)
         options = self._options(outputs, run_options=here)

@@ -34,11 +34,13 @@ class Samples:
             self._bases = [*distinct.values()][:_MOST_SHAPES]
         if not self._bases and zeros is not None:
             self._bases = [zeros]
+        self._in_step = bool(records) and _grow_together(self._ruled, records[0])
 
     def of(self, rows: int) -> Iterator[Arrays]:
         """Batches of `rows` rows in every bucket; none where nothing is known of the inputs."""
         for base in self._bases:
-            for lengths in product(*(rule.buckets for _, rule in self._ruled)):
+            buckets = [rule.buckets for _, rule in self._ruled]
+            for lengths in zip(*buckets, strict=True) if self._in_step else product(*buckets):
                 sample = {name: self._resized(base[name], rows) for name in self._names}
                 for (name, rule), length in zip(self._ruled, lengths, strict=True):
                     sample[name] = rule.fitted(sample[name], length)
@@ -46,6 +48,18 @@ class Samples:
 
     def _resized(self, array: np.ndarray, rows: int) -> np.ndarray:
         return np.resize(array, (rows, *array.shape[1:])) if self._has_rows else array
+
+
+def _grow_together(ruled: Sequence[tuple[str, InputRule]], record: Arrays) -> bool:
+    """Whether the inputs' buckets are apart by what a request's lengths are: a day of history more is one flag more."""
+    if len({len(rule.buckets) for _, rule in ruled}) != 1:
+        return False
+    lengths = [record[name].shape[rule.axis or 0] for name, rule in ruled]
+    return all(
+        {bucket - first for bucket, first in zip(rule.buckets, ruled[0][1].buckets, strict=True)}
+        == {length - lengths[0]}
+        for length, (_, rule) in zip(lengths, ruled, strict=True)
+    )
 
 
 def _zeros(signature: Signature, rules: Mapping[str, InputRule]) -> dict[str, np.ndarray] | None:
