@@ -12,7 +12,7 @@ from serving.peers.claims import Claims
 from serving.preflight import read_file
 from serving.servables.batching_parameters import parse_batching_parameters
 from serving.settings import Settings
-from serving.xla_cache import OFF
+from serving.xla_cache import OFF, Faster
 
 if TYPE_CHECKING:
     from serving.servables.servable import LoadOptions, Servable
@@ -51,9 +51,11 @@ class VersionLoader:
 
         settings = self._settings
         shared = settings.run_directory
-        if settings.xla_cache_directory == OFF or not os.access(settings.xla_cache_directory, os.W_OK):
+        cached = settings.xla_cache_directory != OFF
+        if not cached or not os.access(settings.xla_cache_directory, os.W_OK):
             shared = None  # what one compiles, the others could not read
         return LoadOptions(
+            faster=Faster(Path(settings.xla_cache_directory)) if cached else set(),
             claim=Claims(shared).one if shared is not None else (lambda _: nullcontext(True)),
             threads=settings.threads_per_call,
             calls=settings.inter_op_threads,

@@ -16,13 +16,14 @@ import re
 import stat
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableSet
 from importlib import metadata
 from pathlib import Path
 
 OFF = "none"
 _MOST_BYTES = 1 << 30
-_ENTRY, _DIGEST = ".pb", ".blake2b"
+_ENTRY, _DIGEST, _FASTER = ".pb", ".blake2b", ".faster"
+_MOST_FASTER = 4096
 _CPU_LINES = re.compile(r"^(vendor_id|model name|flags|Features|CPU \w+)\s*:.*$", re.MULTILINE)
 _OURS = "--tf_xla_persistent_cache_directory="
 _BEING_WRITTEN_SECONDS = 3600.0  # by another server, at most
@@ -88,6 +89,33 @@ def seal(directory: Path) -> int:
     return new
 
 
+class Faster(MutableSet[str]):
+    """Keys of compilations that were found to gain, as empty files in the cache's directory.
+
+    Where it takes none, it is as if there were none.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def __contains__(self, key: object) -> bool:
+        return (self._directory / f"{key}{_FASTER}").exists()
+
+    def __iter__(self) -> Iterator[str]:
+        return (file.stem for file in self._directory.glob(f"*{_FASTER}"))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def add(self, key: str) -> None:
+        with contextlib.suppress(OSError):
+            (self._directory / f"{key}{_FASTER}").touch()
+
+    def discard(self, key: str) -> None:
+        with contextlib.suppress(OSError):
+            (self._directory / f"{key}{_FASTER}").unlink()
+
+
 def _kind(threads: int) -> str:
     """Tells apart what must not be mixed."""
     try:
@@ -121,6 +149,9 @@ def _tidy(directory: Path, most_bytes: int) -> None:
         state = file.stat()
         sound.append((state.st_mtime, state.st_size, file))
         files -= {file, file.with_suffix(_DIGEST)}
+    faster = {file for file in files if file.suffix == _FASTER}
+    if len(faster) <= _MOST_FASTER:  # beyond, they go as old files do
+        files -= faster
     for file in files:  # entries that are damaged or have no digest, and what a killed process had begun to write
         if file.suffix in (_ENTRY, _DIGEST) or file.stat().st_mtime < time.time() - _BEING_WRITTEN_SECONDS:
             file.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -79,6 +80,7 @@ class Loading:
         they do not, it returns once the last argument says that it is not wanted here any more, either.
     let_in: makes serve what may serve by now; called before every look at what does.
     turn: entered while a version loads beside one that serves; others may load theirs first.
+    started: all that was there at the start has loaded; compiling would only have kept it from it.
     """
 
     load: Callable[[str, int, Path], Servable]
@@ -88,6 +90,7 @@ class Loading:
     let_in: Callable[[], None] = nothing_waits
     grace_seconds: float = 30.0
     turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
+    started: threading.Event = field(default_factory=threading.Event)
     slots: Slots = field(init=False)
 
     def __post_init__(self) -> None:

@@ -65,7 +65,7 @@ class Model:
         self._retiring: set[asyncio.Task[None]] = set()
         self._looking: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
-        self._compiler = Compiler()
+        self._compiler = Compiler(loading.started)
         self._withdrawn = False
         self._stopped = False
         self._first_round = True

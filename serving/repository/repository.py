@@ -99,6 +99,7 @@ class Repository:
                     self._adopt(self._given, {c.name: open_store(c.base_path, self._cache) for c in self._given})
                 await asyncio.gather(*[model.settled() for model in self._models.values()])
         self._started.set()
+        self._loading.started.set()
         if self._poll_seconds > 0:
             self._poller = asyncio.create_task(self._poll())
 

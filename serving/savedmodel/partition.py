@@ -5,8 +5,10 @@ graph is first flattened (function calls inlined), then cut into stages: even st
 stages are compiled, and along every path the stages only ascend, so that no cycle can arise between them.
 """
 
+import hashlib
 import re
 from collections.abc import Collection, Container, Sequence
+from dataclasses import dataclass
 
 import tensorflow as tf
 from tensorflow.core.framework import graph_pb2, node_def_pb2
@@ -56,8 +58,16 @@ class Unsplittable(Exception):
     """The signature can only be run by the plain graph."""
 
 
-def compiled_outputs(graph: tf.Graph, outputs: Sequence[tf.Tensor], host_ops: Collection[str] = ()) -> list[tf.Tensor]:
-    """Adds a compiled twin of what computes `outputs` to `graph`, and returns the twin's outputs.
+@dataclass(frozen=True)
+class Twin:
+    """A compiled copy of a signature in the same graph. key: the same wherever the same is computed."""
+
+    outputs: Sequence[tf.Tensor]
+    key: str
+
+
+def add_twin(graph: tf.Graph, outputs: Sequence[tf.Tensor], host_ops: Collection[str] = ()) -> Twin:
+    """Adds a compiled twin of what computes `outputs` to `graph`.
 
     host_ops: names of further op types to keep on the host (XLA names them when it refuses a graph).
     Raises Unsplittable where nothing is worth compiling or the graph's state forbids it.
@@ -74,7 +84,8 @@ def compiled_outputs(graph: tf.Graph, outputs: Sequence[tf.Tensor], host_ops: Co
     stages = _stages(order, frozenset(host_ops))
     if not any(stage % 2 and op.type not in _TRIVIAL for op, stage in stages.items()):
         raise Unsplittable("there is nothing to compile")
-    return _rebuild(graph, flat, order, stages, wanted)
+    known = flat.SerializeToString(deterministic=True) + repr(sorted(host_ops)).encode()
+    return Twin(_rebuild(graph, flat, order, stages, wanted), hashlib.blake2b(known, digest_size=16).hexdigest())
 
 
 def refuse_effects(graph: tf.Graph, outputs: Sequence[tf.Tensor]) -> None:
@@ -178,10 +189,11 @@ def _rebuild(
             worth = stage % 2 == 1 and any(op.type not in _TRIVIAL for op in members)
             outputs = _import(part, arguments, results, [values[name] for name in arguments], compiled=worth)
             values.update(zip(results, outputs, strict=True))
-        return [
-            values[tensor.name] if tensor.op.type != "Const" else graph.get_tensor_by_name(tensor.name)
-            for tensor in wanted
-        ]
+        for tensor in wanted:
+            if tensor.op.type == "Const":
+                constant = graph_pb2.GraphDef(node=[nodes[tensor.op.name]], versions=flat.versions)
+                (values[tensor.name],) = tf.import_graph_def(constant, return_elements=[tensor.name], name="stage")
+        return [values[tensor.name] for tensor in wanted]
 
 
 def _import(

@@ -1,9 +1,10 @@
 """One signature of a loaded SavedModel as a function of numpy arrays, compiled where that pays."""
 
+import hashlib
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableSet, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -12,7 +13,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 
 from serving.errors import Internal, InvalidInput, ServingError
-from serving.savedmodel.partition import Unsplittable, compiled_outputs, refuse_effects
+from serving.savedmodel.partition import Unsplittable, add_twin, refuse_effects
 from serving.signature import Signature
 from serving.threads import with_low_priority
 
@@ -63,6 +64,7 @@ class Program:
         if any(spec.computed for spec in signature.inputs.values()):
             self._lenient = session._make_callable_from_options(self._options(self._fetches))
         self._compiled: _Callable | None = None
+        self._key = ""  # of what is compiled
         self._compilable = True
         self._has_run = False
         self._host_ops: set[str] = set()
@@ -125,11 +127,12 @@ class Program:
         except (Unsplittable, tf.errors.OpError) as reason:
             _log.info("%s meets its first request unprepared: %s", self.called, reason)
 
-    def compile(self, sample: Arrays, *, only_if_faster: bool = True) -> bool:
+    def compile(self, sample: Arrays, *, only_if_faster: bool = True, faster: MutableSet[str] | None = None) -> bool:
         """Compiles for the shapes of `sample`, taking as long as it takes; True when they run compiled from now on.
 
         The answers must agree with the plain graph's, or nothing runs compiled. `only_if_faster` leaves out shapes
         that do not gain by it, or did not gain when they were first compiled.
+        faster: keys of what was found to gain, which need not be tried again; this adds to them.
         """
         arguments = [sample[name] for name in self._names]
         shapes = tuple(array.shape for array in arguments)
@@ -156,23 +159,32 @@ class Program:
                     self._compilable = False
                     break
                 self._settled.add(shapes)
-                if (
-                    not only_if_faster
-                    or shapes in self._inherited
-                    or _is_no_slower(self._compiled, self._plain, arguments)
-                ):
+                if not only_if_faster or shapes in self._inherited or self._gains(arguments, faster):
                     self._ready.add(shapes)
                 return shapes in self._ready
         self._compiled = None
         return False
 
+    def _gains(self, arguments: Sequence[np.ndarray], faster: MutableSet[str] | None) -> bool:
+        shapes = tuple(array.shape for array in arguments)
+        key = hashlib.blake2b(f"{self._key} {shapes}".encode(), digest_size=16).hexdigest()
+        if faster is not None and key in faster:
+            return True
+        assert self._compiled is not None
+        gains = _is_no_slower(self._compiled, self._plain, arguments)
+        if gains and faster is not None:
+            faster.add(key)
+        return gains
+
     def _build(self) -> _Callable:
         graph = self._session.graph
-        outputs = compiled_outputs(graph, self._fetches, self._host_ops)
+        twin = add_twin(graph, self._fetches, self._host_ops)
+        self._key = twin.key
         # In the calling thread: XLA compiles at its priority, and one compiled part needs no others.
         here = tf.compat.v1.RunOptions(inter_op_thread_pool=-1)
-        options = self._options(outputs, run_options=here)
-        compiled: _Callable = with_low_priority(self._session._make_callable_from_options, options)
+        options = self._options(twin.outputs, run_options=here)
+        # At the usual priority: the session answers nobody meanwhile.
+        compiled: _Callable = self._session._make_callable_from_options(options)
         return compiled
 
     def _options(self, fetches: Sequence[tf.Tensor], **more: Any) -> config_pb2.CallableOptions:

@@ -18,9 +18,13 @@ class NotNow(Exception):
 
 
 class Compiler:
-    """Runs what is submitted in a thread of its own. Compiling takes seconds, so `close` waits for one job at most."""
+    """Runs what is submitted in a thread of its own. Compiling takes seconds, so `close` waits for one job at most.
 
-    def __init__(self) -> None:
+    may_begin: what comes first is done; nothing is compiled before.
+    """
+
+    def __init__(self, may_begin: threading.Event | None = None) -> None:
+        self._may_begin = may_begin
         self._jobs: PriorityQueue[_Job] = PriorityQueue()
         self._order = count()
         self._closed = False
@@ -51,6 +55,8 @@ class Compiler:
 
     def _work(self) -> None:
         put_off: list[_Job] = []
+        while not (self._closed or self._may_begin is None or self._may_begin.wait(_LATER_SECONDS)):
+            pass
         while not self._closed:
             if put_off and self._jobs.empty():
                 time.sleep(_LATER_SECONDS)

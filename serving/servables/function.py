@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableSet, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -35,6 +35,7 @@ class Function:
     parameters: how requests are batched; None for a signature whose requests run alone.
     records: warm-up requests, which also serve as samples to compile with.
     compiles: whether shapes are compiled with XLA.
+    faster: keys of compilations that were found to gain, to which this one adds.
     claim: entered around a compilation with what is compiled; False where another process is at it, whose work
     can be read from XLA's cache afterwards.
     """
@@ -49,9 +50,11 @@ class Function:
         observe: Callable[[BatchReport], None],
         *,
         compiles: bool,
+        faster: MutableSet[str] | None = None,
         claim: Callable[[str], AbstractContextManager[bool]] = lambda what: nullcontext(True),
     ) -> None:
         self.program = program
+        self._faster = faster
         self._claim = claim
         signature = program.signature
         self._rules = {name: rule for name, rule in rules.items() if name in signature.inputs}
@@ -219,7 +222,7 @@ class Function:
                 return
             if self._compiles and not mine:
                 raise NotNow
-            if not (self._compiles and self.program.compile(sample)):
+            if not (self._compiles and self.program.compile(sample, faster=self._faster)):
                 self.program.prepare(sample)
 
     def _discover(self, inputs: Arrays) -> None:

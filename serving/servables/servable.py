@@ -2,10 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableSet, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from serving.errors import FailedPrecondition
@@ -34,6 +34,7 @@ class LoadOptions:
     warm_up: whether warm-up requests are replayed; iterations: how often each.
     tags: of the graph to load. calls: operations of one call that may run at once; 0 leaves it to the server.
     gpu_memory_fraction: of a graphics card's memory, what may be taken; 0 takes what is needed, as it is needed.
+    faster: keys of compilations that were found to gain, kept from start to start.
     claim: a compilation that another process is at already waits until it can be read from XLA's cache.
     """
 
@@ -46,6 +47,7 @@ class LoadOptions:
     tags: tuple[str, ...] = ("serve",)
     calls: int = 0
     gpu_memory_fraction: float = 0.0
+    faster: MutableSet[str] = field(default_factory=set)
     claim: Callable[[str], AbstractContextManager[bool]] = lambda what: nullcontext(True)
 
 
@@ -172,6 +174,7 @@ def load_servable(
                 executor,
                 ran,
                 compiles=options.compile,
+                faster=options.faster,
                 claim=options.claim,
             )
             for key, program in model.programs.items()

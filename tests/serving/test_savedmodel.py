@@ -64,6 +64,18 @@ def test_a_shape_that_gains_nothing_stays_as_it_is(program):
     assert run(inputs)["y"] == 2.0
 
 
+def test_a_shape_that_was_found_to_gain_is_not_timed_again(program, monkeypatch):
+    timed = []
+    monkeypatch.setattr("serving.savedmodel.program._is_no_slower", lambda *_: timed.append(True) or len(timed) > 1)
+    found = set()
+    assert not program(Scalar()).compile({"x": np.float32(1)}, faster=found)
+    assert not found  # what gains nothing on a busy machine may gain another time
+    assert program(Scalar()).compile({"x": np.float32(1)}, faster=found)
+    assert len(found) == 1
+    assert program(Scalar()).compile({"x": np.float32(1)}, faster=found)
+    assert len(timed) == 2
+
+
 def test_only_prepared_shapes_run_compiled_and_all_are_answered(program):
     run = program(Labelled())
     run.compile(strokes(2, 5))

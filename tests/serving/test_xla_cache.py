@@ -130,6 +130,35 @@ def test_the_oldest_entries_go_when_there_are_too_many(tmp_path: Path) -> None:
     assert {file.stem for file in directory.iterdir()} == {"0", "1"}
 
 
+def test_what_was_found_to_gain_is_known_to_the_next_start(tmp_path: Path) -> None:
+    directory = xla_cache.prepare(tmp_path, 1)
+    found = xla_cache.Faster(directory)
+    found |= {"a", "b"}
+    found.discard("b")
+    old = directory / "a.faster"
+    os.utime(old, (0, 0))
+    assert set(xla_cache.Faster(xla_cache.prepare(tmp_path, 1))) == {"a"}
+    assert "a" in found
+    assert "b" not in found
+
+
+def test_only_so_much_is_kept_of_what_was_found_to_gain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(xla_cache, "_MOST_FASTER", 3)
+    directory = xla_cache.prepare(tmp_path, 1)
+    found = xla_cache.Faster(directory)
+    for key in range(4):
+        found.add(str(key))
+        os.utime(directory / f"{key}.faster", (0, 0))
+    xla_cache.prepare(tmp_path, 1)
+    assert not len(found)
+
+
+def test_a_directory_that_takes_nothing_is_as_good_as_none(tmp_path: Path) -> None:
+    found = xla_cache.Faster(tmp_path / "missing")
+    found.add("a")
+    assert not len(found)
+
+
 def test_other_processors_options_and_threads_have_directories_of_their_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """The queue of compilations: urgent ones first, and no failure or withdrawal ends it."""
 
 import threading
+from concurrent.futures import CancelledError
 
 import pytest
 
@@ -46,6 +47,27 @@ def test_a_failure_is_logged_and_others_go_on(compiler, caplog):
     compiler.submit(lambda: 1 / 0, urgency=0).result(10)
     compiler.submit(lambda: None, urgency=0).result(10)
     assert "a compilation failed" in caplog.text
+
+
+def test_nothing_is_compiled_before_it_may_begin():
+    may_begin, ran = threading.Event(), []
+    compiler = Compiler(may_begin)
+    job = compiler.submit(lambda: ran.append("job"), urgency=0)
+    with pytest.raises(TimeoutError):
+        job.result(0.2)
+    assert not ran
+    may_begin.set()
+    job.result(10)
+    assert ran == ["job"]
+    compiler.close()
+
+
+def test_what_never_began_is_let_go_at_the_end():
+    compiler = Compiler(threading.Event())
+    job = compiler.submit(lambda: None, urgency=0)
+    compiler.close()
+    with pytest.raises(CancelledError):
+        job.result(10)
 
 
 def test_a_job_that_another_process_is_at_is_put_off_and_keeps_its_urgency(compiler):

@@ -1,0 +1,137 @@
+"""Graphs whose calls are replaced by what they call compute the same, whatever is called how often and from where."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from serving.savedmodel.inlining import Inlined
+from serving.savedmodel.partition import Unsplittable, add_twin
+
+
+def test_calls_in_calls_are_replaced_and_what_nobody_needs_is_left_out():
+    graph = tf.Graph()
+    with graph.as_default():
+        x = tf.compat.v1.placeholder(tf.float32, [None], name="x")
+
+        @tf.function
+        def inner(a, b):
+            return a * 2.0, b + 1.0
+
+        @tf.function
+        def outer(a):
+            doubled, more = inner(a, a)
+            _, again = inner(more, doubled)
+            return again, more
+
+        again, more = outer(x)
+        unneeded = tf.identity(more, name="unneeded")
+    inlined = Inlined(graph, graph.as_graph_def(), [again.name])
+    assert not inlined.definition.library.function
+    ops = [node.op for node in inlined.definition.node]
+    assert "StatefulPartitionedCall" not in ops
+    assert "PartitionedCall" not in ops
+    assert unneeded.op.name not in [node.name for node in inlined.definition.node]
+    assert ops.count("Mul") == 1  # `more` and the first result of the second call are not needed
+    assert run(inlined, again.name, 3.0) == 7.0
+
+
+def test_the_same_function_called_twice_has_two_bodies():
+    graph = tf.Graph()
+    with graph.as_default():
+        x = tf.compat.v1.placeholder(tf.float32, [None], name="x")
+        square = tf.function(lambda a: a * a)
+        total = square(x) + square(x + 1.0)
+    inlined = Inlined(graph, graph.as_graph_def(), [total.name])
+    assert len({node.name for node in inlined.definition.node}) == len(inlined.definition.node)
+    assert run(inlined, total.name, 2.0) == 13.0
+
+
+def test_names_that_are_taken_are_not_given_again():
+    graph = tf.Graph()
+    with graph.as_default():
+        x = tf.compat.v1.placeholder(tf.float32, [None], name="x")
+        called = tf.function(lambda a: a * 3.0)(x)
+        with tf.name_scope(f"{called.op.name}/body/"):
+            taken = tf.add(called, 1.0, name="mul")
+    inlined = Inlined(graph, graph.as_graph_def(), [taken.name])
+    assert len({node.name for node in inlined.definition.node}) == len(inlined.definition.node)
+    assert run(inlined, taken.name, 2.0) == 7.0
+
+
+def test_loops_and_branches_stay_with_the_functions_that_they_call():
+    graph = tf.Graph()
+    with graph.as_default():
+        x = tf.compat.v1.placeholder(tf.float32, [None], name="x")
+
+        @tf.function
+        def raised(a):
+            double = tf.function(lambda value: value * 2.0)
+            _, result = tf.while_loop(lambda step, _: step < 3, lambda step, value: (step + 1, double(value)), [0, a])
+            return tf.cond(tf.reduce_sum(result) > 10.0, lambda: result, lambda: -result)
+
+        result = raised(x)
+    inlined = Inlined(graph, graph.as_graph_def(), [result.name])
+    ops = {node.op for node in inlined.definition.node}
+    assert ops & {"While", "StatelessWhile"}
+    assert ops & {"If", "StatelessIf"}
+    assert len(inlined.definition.library.function) >= 5  # condition, body, what the body calls, and two branches
+    assert run(inlined, result.name, 1.0) == -8.0
+    assert run(inlined, result.name, 2.0) == 16.0
+
+
+def test_a_constant_from_a_call_is_an_output_like_any_other():
+    graph = tf.Graph()
+    with graph.as_default():
+        x = tf.compat.v1.placeholder(tf.float32, [None], name="x")
+
+        @tf.function
+        def answer(a):
+            return a * 2.0, tf.constant(7)
+
+        doubled, constant = answer(x)
+        twin = add_twin(graph, [doubled, constant])
+        with tf.compat.v1.Session() as session:
+            values, seven = session.run(twin.outputs, {x: [1.0, 2.0]})
+    np.testing.assert_array_equal(values, [2.0, 4.0])
+    assert seven == 7
+
+
+def test_equal_graphs_have_twins_of_one_key_and_others_have_not():
+    def key(factor):
+        graph = tf.Graph()
+        with graph.as_default():
+            x = tf.compat.v1.placeholder(tf.float32, [None], name="x")
+            return add_twin(graph, [tf.multiply(x, factor, name="product")]).key
+
+    assert key(2.0) == key(2.0)
+    assert key(2.0) != key(3.0)
+
+
+def test_the_twin_of_one_signature_is_no_part_of_anothers():
+    graph = tf.Graph()
+    with graph.as_default():
+        x = tf.compat.v1.placeholder(tf.float32, [None], name="x")
+        double = tf.function(lambda a: a * 2.0)(x)
+        first = add_twin(graph, [double])
+        inlined = Inlined(graph, graph.as_graph_def(), [double.name])
+    assert first.outputs[0].op.name not in {node.name for node in inlined.definition.node}
+
+
+def test_what_has_effects_is_refused_inside_of_calls_too():
+    graph = tf.Graph()
+    with graph.as_default():
+        x = tf.compat.v1.placeholder(tf.float32, [None], name="x")
+        noisy = tf.function(lambda a: a + tf.random.uniform([]))(x)
+        with pytest.raises(Unsplittable, match="RandomUniform"):
+            add_twin(graph, [noisy])
+
+
+def run(inlined, tensor, value):
+    """The only number of a tensor, with `value` for x."""
+    graph = tf.Graph()
+    with graph.as_default():
+        tf.import_graph_def(inlined.definition, name="")
+        name = inlined.tensor(tensor)
+        with tf.compat.v1.Session() as session:
+            (result,) = session.run(name if ":" in name else f"{name}:0", {"x:0": [value]})
+    return result
