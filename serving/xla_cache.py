@@ -3,8 +3,9 @@
 XLA itself writes an entry for each graph and shape, and finds it again by a hash of both. But an entry is machine code
 that is run as it is, and XLA neither looks whether it is whole nor whether this processor knows its instructions. So
 entries of other processors, versions and options lie in directories of their own; only the user's own files count; and
-beside each entry lies its digest, written once it was complete. The first process throws away what does not fit,
-before there are workers.
+beside each entry lies its digest, written once it was complete. Which compilations gained by it lies there too, and
+needs no digest: it only says what runs compiled. The first process throws away what does not fit, before there are
+workers.
 """
 
 import contextlib
@@ -16,7 +17,7 @@ import re
 import stat
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, MutableSet
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 
@@ -89,11 +90,8 @@ def seal(directory: Path) -> int:
     return new
 
 
-class Faster(MutableSet[str]):
-    """Keys of compilations that were found to gain, as empty files in the cache's directory.
-
-    Where it takes none, it is as if there were none.
-    """
+class Faster:
+    """Keys of compilations that were found to gain, as empty files in the cache's directory, if it takes any."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -101,19 +99,9 @@ class Faster(MutableSet[str]):
     def __contains__(self, key: object) -> bool:
         return (self._directory / f"{key}{_FASTER}").exists()
 
-    def __iter__(self) -> Iterator[str]:
-        return (file.stem for file in self._directory.glob(f"*{_FASTER}"))
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
     def add(self, key: str) -> None:
         with contextlib.suppress(OSError):
             (self._directory / f"{key}{_FASTER}").touch()
-
-    def discard(self, key: str) -> None:
-        with contextlib.suppress(OSError):
-            (self._directory / f"{key}{_FASTER}").unlink()
 
 
 def _kind(threads: int) -> str:
@@ -149,9 +137,10 @@ def _tidy(directory: Path, most_bytes: int) -> None:
         state = file.stat()
         sound.append((state.st_mtime, state.st_size, file))
         files -= {file, file.with_suffix(_DIGEST)}
-    faster = {file for file in files if file.suffix == _FASTER}
-    if len(faster) <= _MOST_FASTER:  # beyond, they go as old files do
-        files -= faster
+    faster = sorted((file for file in files if file.suffix == _FASTER), key=lambda file: file.stat().st_mtime)
+    files -= set(faster)
+    for file in faster[: -_MOST_FASTER // 2] if len(faster) > _MOST_FASTER else ():
+        file.unlink(missing_ok=True)
     for file in files:  # entries that are damaged or have no digest, and what a killed process had begun to write
         if file.suffix in (_ENTRY, _DIGEST) or file.stat().st_mtime < time.time() - _BEING_WRITTEN_SECONDS:
             file.unlink(missing_ok=True)

@@ -80,7 +80,7 @@ class Loading:
         they do not, it returns once the last argument says that it is not wanted here any more, either.
     let_in: makes serve what may serve by now; called before every look at what does.
     turn: entered while a version loads beside one that serves; others may load theirs first.
-    started: all that was there at the start has loaded; compiling would only have kept it from it.
+    started: set when the first loads have ended, well or not; nothing is compiled before, for it would delay them.
     """
 
     load: Callable[[str, int, Path], Servable]

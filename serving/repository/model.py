@@ -343,7 +343,7 @@ class Model:
                         shared.load, name, version, path, name=f"load-{name}-{version}", discard=_close_unused
                     )
                     try:
-                        if self._first_round or not self._loaded:
+                        if self._first_round or not self._loaded or not shared.started.is_set():
                             servable.compile_in(self._compiler)
                         else:  # traffic must find the new version as fast as the old one
                             await servable.compiled(self._compiler)

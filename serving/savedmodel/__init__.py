@@ -4,7 +4,7 @@ from serving.quiet import tensorflow
 
 with tensorflow():
     from serving.savedmodel.loading import SavedModel, load
-    from serving.savedmodel.program import Program
+    from serving.savedmodel.program import Program, Verdicts
     from serving.savedmodel.warmup import WarmupRequest, read_warmup
 
-__all__ = ["Program", "SavedModel", "WarmupRequest", "load", "read_warmup"]
+__all__ = ["Program", "SavedModel", "Verdicts", "WarmupRequest", "load", "read_warmup"]

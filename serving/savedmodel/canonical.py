@@ -1,4 +1,4 @@
-"""Gives equal graphs equal bytes, so that what was compiled for one in another process is found again.
+"""Names functions by what they do, so that what was compiled for one in another process is found again.
 
 TensorFlow numbers the functions that it makes in the order in which a process comes to make them, and XLA's cache on
 disk goes by their names.

@@ -31,25 +31,32 @@ class Inlined:
     """A graph of data alone, without calls: what computes `roots`, and what only comes before or after it is left out.
 
     Loops and branches stay, and so do the functions that they call. Nothing in the graph may have effects.
+    kept: names of nodes that stay even where they are calls.
     definition: the graph. Tensors of calls have other names in it: `tensor` tells them.
+    Raises ValueError or KeyError for a graph that is not made as TensorFlow makes them.
     """
 
-    def __init__(self, graph: tf.Graph, whole: graph_pb2.GraphDef, roots: Sequence[str]) -> None:
+    def __init__(
+        self, graph: tf.Graph, whole: graph_pb2.GraphDef, roots: Sequence[str], kept: AbstractSet[str] = frozenset()
+    ) -> None:
         self._functions: _Functions = {function.signature.name: function for function in whole.library.function}
         self._bodies: dict[str, _Body | None] = {}
         self._same: dict[str, str] = {}
+        self._kept = kept
         named = {node.name: node for node in whole.node}
         needed = ancestors(named, [node_of(root) for root in roots])
         with graph.as_default():  # which knows the ops that are functions
-            nodes = {node.name: node for node in self._expanded(needed, frozenset())}
-        for node in nodes.values():
+            expanded = [*self._expanded(needed, frozenset())]
+        nodes = {node.name: node for node in expanded}
+        if len(nodes) < len(expanded):
+            raise ValueError("two calls would give nodes the same name")
+        for node in expanded:
             sources = [self.tensor(source) for source in node.input if not source.startswith("^")]
             del node.input[:]
             node.input.extend(sources)
             node.attr.pop("_class", None)
         self.definition = graph_pb2.GraphDef(versions=whole.versions)
-        kept = ancestors(nodes, [node_of(self.tensor(root)) for root in roots])
-        self.definition.node.extend(kept)
+        self.definition.node.extend(ancestors(nodes, [node_of(self.tensor(root)) for root in roots]))
         called = functions_of(self.definition.node, self._functions)
         self.definition.library.function.extend(self._functions[name] for name in sorted(called))
 
@@ -71,7 +78,8 @@ class Inlined:
         taken = {node.name for node in nodes}
         for node in nodes:
             function = node.attr["f"].func.name if node.op in _CALLS else node.op
-            body = self._body(function) if function in self._functions and function not in inside else None
+            stays = node.name in self._kept or function in inside or function not in self._functions
+            body = None if stays else self._body(function)
             if body is None:
                 copy = node_def_pb2.NodeDef()
                 copy.CopyFrom(node)
@@ -121,7 +129,7 @@ def functions_of(nodes: Iterable[node_def_pb2.NodeDef], functions: _Functions) -
     waiting = list(nodes)
     while waiting:
         node = waiting.pop()
-        for name in {node.op, *(function.name for function in _referred(node))} & functions.keys() - called:
+        for name in ({node.op, *(function.name for function in _referred(node))} & functions.keys()) - called:
             called.add(name)
             waiting += functions[name].node_def
     return called

@@ -7,7 +7,8 @@ stages are compiled, and along every path the stages only ascend, so that no cyc
 
 import hashlib
 import re
-from collections.abc import Collection, Container, Sequence
+from collections.abc import Container, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import tensorflow as tf
@@ -47,11 +48,14 @@ READS = frozenset(
         "Case",
     ]
 )
-# Stateless, and yet more than arithmetic: checks that must go on failing, and control flow of TensorFlow 1.
-_CHECKS = re.compile(r"CheckNumerics|(Ref)?(Enter|Exit|Switch|Merge|NextIteration)$")
+# Stateless, and yet more than arithmetic: checks that must go on failing, control flow of TensorFlow 1, and what looks
+# functions up by other ways than their names.
+_CHECKS = re.compile(r"CheckNumerics|SymbolicGradient|(Ref)?(Enter|Exit|Switch|Merge|NextIteration)$")
 _HOST_OPS = re.compile(r"LookupTable|Parse|Decode|Encode|(Eager)?PyFunc|Sparse|Ragged")
 # What XLA removes at no cost is not worth a compilation of its own.
 _TRIVIAL = frozenset({"Const", "Identity", "IdentityN", "ReadVariableOp", "NoOp", "Shape", "StopGradient"})
+
+_SHOWN = 200
 
 
 class Unsplittable(Exception):
@@ -60,32 +64,71 @@ class Unsplittable(Exception):
 
 @dataclass(frozen=True)
 class Twin:
-    """A compiled copy of a signature in the same graph. key: the same wherever the same is computed."""
+    """A compiled copy of a signature in the same graph.
+
+    key: the same where the same is computed in the same parts, whatever the weights are.
+    """
 
     outputs: Sequence[tf.Tensor]
     key: str
 
 
-def add_twin(graph: tf.Graph, outputs: Sequence[tf.Tensor], host_ops: Collection[str] = ()) -> Twin:
-    """Adds a compiled twin of what computes `outputs` to `graph`.
+@dataclass(frozen=True)
+class _Kinds:
+    """What becomes of ops. fed: names of those whose tensors are inputs. host_ops: types that XLA lacks."""
+
+    fed: AbstractSet[str]
+    host_ops: AbstractSet[str]
+
+    def is_leaf(self, op: tf.Operation) -> bool:
+        """Whether it is the loaded graph's own, and no copy."""
+        return op.type in _LEAVES or op.name in self.fed
+
+    def is_constant(self, op: tf.Operation) -> bool:
+        return op.type == "Const" and op.name not in self.fed
+
+    def is_host(self, op: tf.Operation) -> bool:
+        tensors = (*op.inputs, *op.outputs)
+        return (
+            self.is_leaf(op)
+            or op.type in self.host_ops
+            or _HOST_OPS.match(op.type) is not None
+            or any(tensor.dtype == tf.string for tensor in tensors)
+            or all(tensor.dtype == tf.resource for tensor in tensors)  # a handle on its way, not a loop's state
+        )
+
+
+def add_twin(
+    graph: tf.Graph, inputs: Sequence[tf.Tensor], outputs: Sequence[tf.Tensor], host_ops: Iterable[str] = ()
+) -> Twin:
+    """Adds a compiled twin of inputs → outputs to `graph`.
 
     host_ops: names of further op types to keep on the host (XLA names them when it refuses a graph).
-    Raises Unsplittable where nothing is worth compiling or the graph's state forbids it.
+    Raises Unsplittable where nothing is worth compiling or the graph forbids it.
     """
     whole = graph.as_graph_def()
     _refuse_effects(whole, outputs)
-    inlined = Inlined(graph, whole, [tensor.name for tensor in outputs])
+    kinds = _Kinds(frozenset(tensor.op.name for tensor in inputs), frozenset(host_ops))
+    try:
+        return _cut(graph, whole, kinds, outputs)
+    except (KeyError, ValueError) as error:  # what TensorFlow's own tools raise for graphs that they do not expect
+        raise Unsplittable(f"the graph cannot be cut: {str(error)[:_SHOWN]}") from error
+
+
+def _cut(graph: tf.Graph, whole: graph_pb2.GraphDef, kinds: _Kinds, outputs: Sequence[tf.Tensor]) -> Twin:
+    inlined = Inlined(graph, whole, [tensor.name for tensor in outputs], kinds.fed)
     flat = inlined.definition
     scratch = tf.Graph()
     with scratch.as_default():
         tf.import_graph_def(flat, name="")
     wanted = [scratch.get_tensor_by_name(_full(inlined.tensor(tensor.name))) for tensor in outputs]
-    order = _topological(wanted)
-    stages = _stages(order, frozenset(host_ops))
+    order = _topological(wanted, kinds)
+    stages = _stages(order, kinds)
     if not any(stage % 2 and op.type not in _TRIVIAL for op, stage in stages.items()):
         raise Unsplittable("there is nothing to compile")
-    known = flat.SerializeToString(deterministic=True) + repr(sorted(host_ops)).encode()
-    return Twin(_rebuild(graph, flat, order, stages, wanted), hashlib.blake2b(known, digest_size=16).hexdigest())
+    twins, compiled = _rebuild(graph, flat, order, stages, wanted, kinds)
+    known = repr((flat.SerializeToString(deterministic=True), [tensor.name for tensor in wanted], compiled))
+    return Twin(twins, hashlib.blake2b(known.encode(), digest_size=16).hexdigest())
 
 
 def refuse_effects(graph: tf.Graph, outputs: Sequence[tf.Tensor]) -> None:
@@ -114,14 +157,14 @@ def _full(tensor: str) -> str:
     return tensor if ":" in tensor else f"{tensor}:0"
 
 
-def _topological(outputs: Sequence[tf.Tensor]) -> list[tf.Operation]:
+def _topological(outputs: Sequence[tf.Tensor], kinds: _Kinds) -> list[tf.Operation]:
     order: dict[tf.Operation, None] = {}
     waiting = [(tensor.op, False) for tensor in outputs]
     while waiting:
         op, expanded = waiting.pop()
         if op in order:
             continue
-        if expanded:
+        if expanded or kinds.is_leaf(op):
             order[op] = None
         else:
             waiting.append((op, True))
@@ -129,29 +172,18 @@ def _topological(outputs: Sequence[tf.Tensor]) -> list[tf.Operation]:
     return list(order)
 
 
-def _stages(order: Sequence[tf.Operation], host_ops: frozenset[str]) -> dict[tf.Operation, int]:
+def _stages(order: Sequence[tf.Operation], kinds: _Kinds) -> dict[tf.Operation, int]:
     """The least stage for each op: even for host ops, odd for compiled ones, never below its inputs'.
 
     Constants have no stage: each part that uses one gets its own copy.
     """
     stages: dict[tf.Operation, int] = {}
     for op in order:
-        if op.type == "Const":
+        if kinds.is_constant(op):
             continue
         floor = max((stages[tensor.op] for tensor in op.inputs if tensor.op in stages), default=0)
-        stages[op] = floor if (floor % 2 == 0) == _is_host(op, host_ops) else floor + 1
+        stages[op] = floor if (floor % 2 == 0) == kinds.is_host(op) else floor + 1
     return stages
-
-
-def _is_host(op: tf.Operation, host_ops: frozenset[str]) -> bool:
-    tensors = (*op.inputs, *op.outputs)
-    return (
-        op.type in _LEAVES
-        or op.type in host_ops
-        or _HOST_OPS.match(op.type) is not None
-        or any(tensor.dtype == tf.string for tensor in tensors)
-        or all(tensor.dtype == tf.resource for tensor in tensors)  # a handle on its way, not a loop's state
-    )
 
 
 def _rebuild(
@@ -160,21 +192,27 @@ def _rebuild(
     order: Sequence[tf.Operation],
     stages: dict[tf.Operation, int],
     wanted: Sequence[tf.Tensor],
-) -> list[tf.Tensor]:
-    """Imports the stages one after another into `graph`, the odd ones as compiled functions."""
+    kinds: _Kinds,
+) -> tuple[list[tf.Tensor], list[str]]:
+    """Imports the stages one after another into `graph`, the odd ones as compiled functions.
+
+    Returns the tensors in place of those that are wanted, and the functions' names.
+    """
     nodes = {node.name: node for node in flat.node}
     final = {tensor.name for tensor in wanted}
     values: dict[str, tf.Tensor] = {}
+    compiled: list[str] = []
     with graph.as_default():
         for stage in sorted(set(stages.values())):
             members = [op for op in order if stages.get(op) == stage]
             for op in members:
-                if op.type in _LEAVES:
+                if kinds.is_leaf(op):
                     values.update((tensor.name, graph.get_tensor_by_name(tensor.name)) for tensor in op.outputs)
-            members = [op for op in members if op.type not in _LEAVES]
+            members = [op for op in members if not kinds.is_leaf(op)]
             if not members:
                 continue
-            inside = set(members) | {tensor.op for op in members for tensor in op.inputs if tensor.op.type == "Const"}
+            sources = {tensor.op for op in members for tensor in op.inputs}
+            inside = set(members) | {op for op in sources if kinds.is_constant(op)}
             arguments = list(
                 dict.fromkeys(tensor.name for op in members for tensor in op.inputs if tensor.op not in inside)
             )
@@ -186,37 +224,26 @@ def _rebuild(
             ]
             part = graph_pb2.GraphDef(versions=flat.versions, library=flat.library)
             part.node.extend(nodes[op.name] for op in order if op in inside)
-            worth = stage % 2 == 1 and any(op.type not in _TRIVIAL for op in members)
-            outputs = _import(part, arguments, results, [values[name] for name in arguments], compiled=worth)
-            values.update(zip(results, outputs, strict=True))
+            given, names = [values[name] for name in arguments], results
+            if stage % 2 == 1 and any(op.type not in _TRIVIAL for op in members):
+                part, names = _as_call(part, arguments, results, given)
+                compiled.append(part.library.function[-1].signature.name)
+            mapping = dict(zip(arguments, given, strict=True))
+            made = tf.import_graph_def(part, input_map=mapping, return_elements=names, name="stage")
+            values.update(zip(results, made, strict=True))
         for tensor in wanted:
-            if tensor.op.type == "Const":
+            if kinds.is_constant(tensor.op):
                 constant = graph_pb2.GraphDef(node=[nodes[tensor.op.name]], versions=flat.versions)
                 (values[tensor.name],) = tf.import_graph_def(constant, return_elements=[tensor.name], name="stage")
-        return [values[tensor.name] for tensor in wanted]
-
-
-def _import(
-    part: graph_pb2.GraphDef,
-    arguments: Sequence[str],
-    results: Sequence[str],
-    values: Sequence[tf.Tensor],
-    *,
-    compiled: bool,
-) -> Sequence[tf.Tensor]:
-    if compiled:
-        part, results = _as_call(part, arguments, results, values)
-    mapping = dict(zip(arguments, values, strict=True))
-    outputs: Sequence[tf.Tensor] = tf.import_graph_def(
-        part, input_map=mapping, return_elements=list(results), name="stage"
-    )
-    return outputs
+            elif kinds.is_leaf(tensor.op):  # no session fetches what it is fed
+                values[tensor.name] = tf.identity(values[tensor.name], name="stage/leaf")
+        return [values[tensor.name] for tensor in wanted], compiled
 
 
 def _as_call(
     part: graph_pb2.GraphDef, arguments: Sequence[str], results: Sequence[str], values: Sequence[tf.Tensor]
-) -> tuple[graph_pb2.GraphDef, Sequence[str]]:
-    """A graph that calls `part` as one compiled function, and what its results are called there.
+) -> tuple[graph_pb2.GraphDef, list[str]]:
+    """A graph that calls `part` as one compiled function, its library's last; and its results' names there.
 
     tf.function would name it by a number that counts what the process has traced.
     """

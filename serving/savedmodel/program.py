@@ -4,9 +4,9 @@ import hashlib
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping, MutableSet, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -28,6 +28,14 @@ _MOST_INHERITED_SHAPES = 256
 Arrays = Mapping[str, np.ndarray]
 Shapes = tuple[tuple[int, ...], ...]
 _Callable = Callable[..., Sequence[np.ndarray]]
+
+
+class Verdicts(Protocol):
+    """Keys of what was found to gain by being compiled."""
+
+    def __contains__(self, key: object, /) -> bool: ...
+
+    def add(self, key: str, /) -> None: ...
 
 
 class Program:
@@ -127,7 +135,7 @@ class Program:
         except (Unsplittable, tf.errors.OpError) as reason:
             _log.info("%s meets its first request unprepared: %s", self.called, reason)
 
-    def compile(self, sample: Arrays, *, only_if_faster: bool = True, faster: MutableSet[str] | None = None) -> bool:
+    def compile(self, sample: Arrays, *, only_if_faster: bool = True, faster: Verdicts | None = None) -> bool:
         """Compiles for the shapes of `sample`, taking as long as it takes; True when they run compiled from now on.
 
         The answers must agree with the plain graph's, or nothing runs compiled. `only_if_faster` leaves out shapes
@@ -165,8 +173,8 @@ class Program:
         self._compiled = None
         return False
 
-    def _gains(self, arguments: Sequence[np.ndarray], faster: MutableSet[str] | None) -> bool:
-        shapes = tuple(array.shape for array in arguments)
+    def _gains(self, arguments: Sequence[np.ndarray], faster: Verdicts | None) -> bool:
+        shapes = {name: array.shape for name, array in zip(self._names, arguments, strict=True)}
         key = hashlib.blake2b(f"{self._key} {shapes}".encode(), digest_size=16).hexdigest()
         if faster is not None and key in faster:
             return True
@@ -178,7 +186,7 @@ class Program:
 
     def _build(self) -> _Callable:
         graph = self._session.graph
-        twin = add_twin(graph, self._fetches, self._host_ops)
+        twin = add_twin(graph, self._feeds, self._fetches, self._host_ops)
         self._key = twin.key
         # In the calling thread: XLA compiles at its priority, and one compiled part needs no others.
         here = tf.compat.v1.RunOptions(inter_op_thread_pool=-1)

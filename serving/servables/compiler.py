@@ -20,7 +20,7 @@ class NotNow(Exception):
 class Compiler:
     """Runs what is submitted in a thread of its own. Compiling takes seconds, so `close` waits for one job at most.
 
-    may_begin: what comes first is done; nothing is compiled before.
+    may_begin: set when jobs may run; at once where there is none.
     """
 
     def __init__(self, may_begin: threading.Event | None = None) -> None:

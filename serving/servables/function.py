@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Mapping, MutableSet, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -11,7 +11,7 @@ import numpy as np
 
 from serving.errors import InvalidInput
 from serving.quoting import listed, shown
-from serving.savedmodel import Program
+from serving.savedmodel import Program, Verdicts
 from serving.servables.batching import Batcher, BatchReport
 from serving.servables.batching_parameters import BatchingParameters
 from serving.servables.compiler import Compiler, NotNow
@@ -50,7 +50,7 @@ class Function:
         observe: Callable[[BatchReport], None],
         *,
         compiles: bool,
-        faster: MutableSet[str] | None = None,
+        faster: Verdicts | None = None,
         claim: Callable[[str], AbstractContextManager[bool]] = lambda what: nullcontext(True),
     ) -> None:
         self.program = program

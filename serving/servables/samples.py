@@ -34,10 +34,10 @@ class Samples:
             self._bases = [*distinct.values()][:_MOST_SHAPES]
         if not self._bases and zeros is not None:
             self._bases = [zeros]
-        self._in_step = bool(records) and _grow_together(self._ruled, records[0])
+        self._in_step = bool(records) and all(_grow_together(self._ruled, record) for record in records)
 
     def of(self, rows: int) -> Iterator[Arrays]:
-        """Batches of `rows` rows in every bucket; none where nothing is known of the inputs."""
+        """Batches of `rows` rows in every bucket, or every combination of buckets; none where no input is known."""
         for base in self._bases:
             buckets = [rule.buckets for _, rule in self._ruled]
             for lengths in zip(*buckets, strict=True) if self._in_step else product(*buckets):

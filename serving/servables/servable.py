@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, MutableSet, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from serving.errors import FailedPrecondition
-from serving.savedmodel import SavedModel, WarmupRequest, load, read_warmup
+from serving.savedmodel import SavedModel, Verdicts, WarmupRequest, load, read_warmup
 from serving.servables.batching import BatchReport
 from serving.servables.batching_parameters import BatchingParameters, read_batching_parameters
 from serving.servables.compiler import Compiler
@@ -47,7 +47,7 @@ class LoadOptions:
     tags: tuple[str, ...] = ("serve",)
     calls: int = 0
     gpu_memory_fraction: float = 0.0
-    faster: MutableSet[str] = field(default_factory=set)
+    faster: Verdicts = field(default_factory=set[str])
     claim: Callable[[str], AbstractContextManager[bool]] = lambda what: nullcontext(True)
 
 

@@ -76,6 +76,16 @@ def test_a_shape_that_was_found_to_gain_is_not_timed_again(program, monkeypatch)
     assert len(timed) == 2
 
 
+def test_what_one_shape_gains_says_nothing_of_another(program, monkeypatch):
+    timed = []
+    monkeypatch.setattr("serving.savedmodel.program._is_no_slower", lambda *_: not timed.append(True))
+    found = set()
+    run = program(Labelled())
+    assert run.compile(strokes(2), faster=found)
+    assert run.compile(strokes(3), faster=found)
+    assert len(found) == len(timed) == 2
+
+
 def test_only_prepared_shapes_run_compiled_and_all_are_answered(program):
     run = program(Labelled())
     run.compile(strokes(2, 5))

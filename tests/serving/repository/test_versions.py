@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import threading
+import time
 
 import pytest
 
@@ -55,6 +56,28 @@ async def test_the_next_best_serves_where_the_newest_is_broken(tmp_path):
             Code.FAILED_PRECONDITION,
             "no graph",
         )
+
+
+async def test_nothing_is_compiled_while_models_load_at_the_start_and_everything_afterwards(tmp_path):
+    loaded, compiled, quick = [], [], threading.Event()
+
+    class Compiled(Toy):
+        def compile_in(self, compiler):
+            compiler.submit(lambda: compiled.append((self.name, sorted(loaded))), urgency=0)
+            quick.set()
+
+    def load(name, version, path):
+        if name == "slow":
+            assert quick.wait(10)
+            time.sleep(0.3)  # in which the quick one would be compiled
+        loaded.append(name)
+        return Compiled(name, version, path)
+
+    put(tmp_path, 1, model="quick")
+    put(tmp_path, 1, model="slow")
+    async with serving(tmp_path, load=load):
+        await eventually(lambda: len(compiled) == 2)
+    assert sorted(compiled) == [("quick", ["quick", "slow"]), ("slow", ["quick", "slow"])]
 
 
 async def test_names_and_versions_that_are_not_there_are_told_in_tf_servings_words(tmp_path):

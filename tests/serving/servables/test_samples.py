@@ -7,14 +7,14 @@ from serving.servables.samples import Samples
 from serving.signature import Signature, TensorSpec
 
 
-def lengths(buckets, record):
-    """The lengths of the batches of two rows that are made of one record of two inputs."""
+def lengths(buckets, *records):
+    """The lengths of the batches of two rows that are made of records of two inputs, of which the lengths are given."""
     names = tuple(buckets)
     specs = {name: TensorSpec(name, "float32", (None, None)) for name in names}
     signature = Signature("serving_default", "tensorflow/serving/predict", specs, {})
     rules = {name: InputRule(axis=1, side="left", value=0.0, buckets=sizes) for name, sizes in buckets.items()}
-    records = [{name: np.ones((1, length), np.float32) for name, length in record.items()}] if record else []
-    samples = [*Samples(signature, rules, records, has_rows=True).of(2)]
+    given = [{name: np.ones((1, length), np.float32) for name, length in record.items()} for record in records]
+    samples = [*Samples(signature, rules, given, has_rows=True).of(2)]
     assert all(array.shape[0] == 2 for sample in samples for array in sample.values())
     return [tuple(sample[name].shape[1] for name in names) for sample in samples]
 
@@ -28,7 +28,8 @@ def test_inputs_that_grow_apart_are_seen_in_every_combination():
     every = [(112, 119), (112, 1127), (1120, 119), (1120, 1127)]
     buckets = {"history": (112, 1120), "holidays": (119, 1127)}
     assert lengths(buckets, {"history": 50, "holidays": 50}) == every
-    assert lengths(buckets, None) == every
+    assert lengths(buckets, {"history": 50, "holidays": 57}, {"history": 50, "holidays": 200}) == every
+    assert lengths(buckets) == every
 
 
 def test_inputs_with_buckets_of_other_numbers_are_seen_in_every_combination():
