@@ -60,8 +60,10 @@ def parse(body: bytes) -> Any:
 
 def dump(answer: Any, arrays: Iterable[np.ndarray]) -> bytes:
     """An answer built from `arrays`, whole or in rows, as JSON."""
-    if all(array.dtype.kind not in "fV" or is_finite(array) for array in arrays):
-        return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+    body = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+    # What is not finite becomes a null, which nothing else does, but may stand in a string.
+    if b"null" not in body or all(array.dtype.kind not in "fV" or is_finite(array) for array in arrays):
+        return body
     return json.dumps(answer, default=_shortest, separators=(",", ":")).encode()
 
 

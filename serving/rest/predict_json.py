@@ -3,8 +3,7 @@
 The rules, and the words that clients look for, are those of its util/json_tensor.cc.
 """
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from serving.errors import InvalidInput
 from serving.quoting import listed, shown
 from serving.rest.arrays import dump, is_base64, json_type, quote, to_array, to_jsonable
 from serving.rest.misfits import in_column, in_rows
-from serving.signature import DEFAULT_SIGNATURE, Signature, TensorSpec
+from serving.signature import DEFAULT_SIGNATURE, Signature
 
 _INSTANCES = "instances"
 _INPUTS = "inputs"
@@ -47,23 +46,20 @@ def is_row_format(body: Mapping[str, Any]) -> bool:
 
 def to_inputs(body: Mapping[str, Any], signature: Signature) -> dict[str, np.ndarray]:
     """The arrays that a body of either form holds. Raises InvalidInput."""
-    explain: Callable[[Any, TensorSpec], str | None] = in_column
-    if _INSTANCES in body:
-        rows = body[_INSTANCES]
-        columns = _of_rows(rows, signature)
-        explain = partial(in_rows, named=_is_named(rows[0]))
-    else:
-        columns = _of_columns(body[_INPUTS], signature)
-    return {name: _array(column, signature.inputs[name], explain) for name, column in columns.items()}
-
-
-def _array(column: Any, spec: TensorSpec, explain: Callable[[Any, TensorSpec], str | None]) -> np.ndarray:
-    try:
-        return to_array(column, spec, lossless=True)
-    except InvalidInput as error:
-        if words := explain(column, spec):
-            raise InvalidInput(f"{words} ({error.message})") from None
-        raise
+    rows: Any = body.get(_INSTANCES)
+    in_order = _INSTANCES in body
+    columns = _of_rows(rows, signature) if in_order else _of_columns(body[_INPUTS], signature)
+    arrays = {}
+    for name, column in columns.items():
+        spec = signature.inputs[name]
+        try:
+            arrays[name] = to_array(column, spec, lossless=True)
+        except InvalidInput as error:
+            words = in_rows(column, spec, named=_is_named(rows[0])) if in_order else in_column(column, spec)
+            if words:
+                raise InvalidInput(f"{words} ({error.message})") from None
+            raise
+    return arrays
 
 
 def _of_rows(instances: Any, signature: Signature) -> Mapping[str, Any]:
@@ -78,7 +74,11 @@ def _of_rows(instances: Any, signature: Signature) -> Mapping[str, Any]:
             f"{_INSTANCES} is a plain list, but expecting list of objects as multiple input tensors required: "
             f"{listed(signature.inputs)}"
         )
+    names = signature.inputs.keys()
+    alike = named and "b64" not in names
     for index, instance in enumerate(instances):
+        if alike and type(instance) is dict and instance.keys() == names:
+            continue  # as all are but those that are wrong
         if _is_named(instance) != named:
             wanted, got = ("object", "list") if named else ("value/list", "object")
             raise InvalidInput(f"Expecting {wanted} but got {got} at item {index} of input list")
