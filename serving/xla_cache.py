@@ -137,19 +137,25 @@ def _tidy(directory: Path, most_bytes: int) -> None:
         state = file.stat()
         sound.append((state.st_mtime, state.st_size, file))
         files -= {file, file.with_suffix(_DIGEST)}
-    faster = sorted((file for file in files if file.suffix == _FASTER), key=lambda file: file.stat().st_mtime)
+    faster = sorted((file for file in files if file.suffix == _FASTER), key=lambda file: file.lstat().st_mtime)
     files -= set(faster)
     for file in faster[: -_MOST_FASTER // 2] if len(faster) > _MOST_FASTER else ():
-        file.unlink(missing_ok=True)
+        _drop(file)
     for file in files:  # entries that are damaged or have no digest, and what a killed process had begun to write
-        if file.suffix in (_ENTRY, _DIGEST) or file.stat().st_mtime < time.time() - _BEING_WRITTEN_SECONDS:
-            file.unlink(missing_ok=True)
+        if file.suffix in (_ENTRY, _DIGEST) or file.lstat().st_mtime < time.time() - _BEING_WRITTEN_SECONDS:
+            _drop(file)
     room = most_bytes if sum(size for _, size, _ in sound) <= most_bytes else most_bytes // 2
     for _, size, file in sorted(sound, reverse=True):
         room -= size
         if room < 0:
-            file.unlink(missing_ok=True)
-            file.with_suffix(_DIGEST).unlink(missing_ok=True)
+            _drop(file)
+            _drop(file.with_suffix(_DIGEST))
+
+
+def _drop(file: Path) -> None:
+    """Removes a file. A directory of its name is in nobody's way, but what could be read and not removed is."""
+    with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+        file.unlink()
 
 
 def _is_sound(entry: Path) -> bool:

@@ -4,6 +4,7 @@ Grappler does it too, but holds the interpreter's lock for as long as it takes: 
 thousand nodes, in which nothing is answered.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from tensorflow.python.framework.function_def_to_graph import function_def_to_gr
 
 from serving.savedmodel.references import node_of
 
+_SLASH = re.compile("/")
 _CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 _Functions = Mapping[str, function_pb2.FunctionDef]
 
@@ -32,7 +34,9 @@ class Inlined:
 
     Loops and branches stay, and so do the functions that they call. Nothing in the graph may have effects.
     kept: names of nodes that stay even where they are calls.
-    definition: the graph. Tensors of calls have other names in it: `tensor` tells them.
+    definition: the graph. Tensors of calls have other names in it: `tensor` tells them. No node that comes from a call
+        has the name of one of the graph that was given.
+    own: names of the nodes that come from no call.
     Raises ValueError or KeyError for a graph that is not made as TensorFlow makes them.
     """
 
@@ -46,7 +50,7 @@ class Inlined:
         named = {node.name: node for node in whole.node}
         needed = ancestors(named, [node_of(root) for root in roots])
         with graph.as_default():  # which knows the ops that are functions
-            expanded = [*self._expanded(needed, frozenset())]
+            expanded = [*self._expanded(needed, _folders(named), frozenset())]
         nodes = {node.name: node for node in expanded}
         if len(nodes) < len(expanded):
             raise ValueError("two calls would give nodes the same name")
@@ -55,6 +59,7 @@ class Inlined:
             del node.input[:]
             node.input.extend(sources)
             node.attr.pop("_class", None)
+        self.own: AbstractSet[str] = named.keys() & nodes.keys()
         self.definition = graph_pb2.GraphDef(versions=whole.versions)
         self.definition.node.extend(ancestors(nodes, [node_of(self.tensor(root)) for root in roots]))
         called = functions_of(self.definition.node, self._functions)
@@ -68,14 +73,12 @@ class Inlined:
         return name
 
     def _expanded(
-        self, nodes: Iterable[node_def_pb2.NodeDef], inside: AbstractSet[str]
+        self, nodes: Iterable[node_def_pb2.NodeDef], taken: AbstractSet[str], inside: AbstractSet[str]
     ) -> Iterator[node_def_pb2.NodeDef]:
         """Copies of nodes, with those of a called function in place of the call.
 
-        inside: the functions that the nodes are in.
+        taken: folders in which nodes may be already. inside: the functions that the nodes are in.
         """
-        nodes = list(nodes)
-        taken = {node.name for node in nodes}
         for node in nodes:
             function = node.attr["f"].func.name if node.op in _CALLS else node.op
             stays = node.name in self._kept or function in inside or function not in self._functions
@@ -86,14 +89,15 @@ class Inlined:
                 yield copy
                 continue
             scope = f"{node.name}/body"
-            while any(name.startswith(f"{scope}/") for name in taken):
+            while scope in taken:
                 scope += "_"
             data = [source for source in node.input if not source.startswith("^")]
             given = dict(zip(body.arguments, data, strict=True))
             for index, result in enumerate(body.results):
                 place = node.name if not index else f"{node.name}:{index}"
                 self._same[place] = _within(scope, result, given)
-            yield from self._expanded((_moved(each, scope, given) for each in body.nodes), inside | {function})
+            moved = [_moved(each, scope, given) for each in body.nodes]
+            yield from self._expanded(moved, _folders(each.name for each in moved), inside | {function})
 
     def _body(self, name: str) -> _Body | None:
         """A function's body; None for one whose attributes its callers fill in."""
@@ -140,6 +144,11 @@ def _referred(node: node_def_pb2.NodeDef) -> Iterator[attr_value_pb2.NameAttrLis
         if value.HasField("func"):
             yield value.func
         yield from value.list.func
+
+
+def _folders(names: Iterable[str]) -> AbstractSet[str]:
+    """All that stands before a slash in one of the names."""
+    return {name[: slash.start()] for name in names for slash in _SLASH.finditer(name)}
 
 
 def _moved(node: node_def_pb2.NodeDef, scope: str, given: Mapping[str, str]) -> node_def_pb2.NodeDef:

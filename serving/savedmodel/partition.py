@@ -51,7 +51,9 @@ READS = frozenset(
 # Stateless, and yet more than arithmetic: checks that must go on failing, control flow of TensorFlow 1, and what looks
 # functions up by other ways than their names.
 _CHECKS = re.compile(r"CheckNumerics|SymbolicGradient|(Ref)?(Enter|Exit|Switch|Merge|NextIteration)$")
-_HOST_OPS = re.compile(r"LookupTable|Parse|Decode|Encode|(Eager)?PyFunc|Sparse|Ragged")
+# XLA has generators of its own, whose numbers are others.
+_RANDOM = re.compile(r"Stateless(Random|Truncated|Parameterized|Multinomial|Shuffle)")
+_HOST_OPS = re.compile(rf"LookupTable|Parse|Decode|Encode|(Eager)?PyFunc|Sparse|Ragged|{_RANDOM.pattern}")
 # What XLA removes at no cost is not worth a compilation of its own.
 _TRIVIAL = frozenset({"Const", "Identity", "IdentityN", "ReadVariableOp", "NoOp", "Shape", "StopGradient"})
 
@@ -75,14 +77,18 @@ class Twin:
 
 @dataclass(frozen=True)
 class _Kinds:
-    """What becomes of ops. fed: names of those whose tensors are inputs. host_ops: types that XLA lacks."""
+    """What becomes of ops.
+
+    fed: names of those whose tensors are inputs. host_ops: types that XLA lacks. own: names of those in no call.
+    """
 
     fed: AbstractSet[str]
     host_ops: AbstractSet[str]
+    own: AbstractSet[str]
 
     def is_leaf(self, op: tf.Operation) -> bool:
         """Whether it is the loaded graph's own, and no copy."""
-        return op.type in _LEAVES or op.name in self.fed
+        return (op.type in _LEAVES and op.name in self.own) or op.name in self.fed
 
     def is_constant(self, op: tf.Operation) -> bool:
         return op.type == "Const" and op.name not in self.fed
@@ -108,16 +114,19 @@ def add_twin(
     """
     whole = graph.as_graph_def()
     _refuse_effects(whole, outputs)
-    kinds = _Kinds(frozenset(tensor.op.name for tensor in inputs), frozenset(host_ops))
+    fed = frozenset(tensor.op.name for tensor in inputs)
     try:
-        return _cut(graph, whole, kinds, outputs)
-    except (KeyError, ValueError) as error:  # what TensorFlow's own tools raise for graphs that they do not expect
+        inlined = Inlined(graph, whole, [tensor.name for tensor in outputs], fed)
+        return _cut(graph, inlined, _Kinds(fed, frozenset(host_ops), inlined.own), outputs)
+    except (KeyError, ValueError, RecursionError) as error:  # TensorFlow's own tools, of graphs that they do not expect
         raise Unsplittable(f"the graph cannot be cut: {str(error)[:_SHOWN]}") from error
 
 
-def _cut(graph: tf.Graph, whole: graph_pb2.GraphDef, kinds: _Kinds, outputs: Sequence[tf.Tensor]) -> Twin:
-    inlined = Inlined(graph, whole, [tensor.name for tensor in outputs], kinds.fed)
+def _cut(graph: tf.Graph, inlined: Inlined, kinds: _Kinds, outputs: Sequence[tf.Tensor]) -> Twin:
     flat = inlined.definition
+    for op in sorted({node.op for function in flat.library.function for node in function.node_def}):
+        if _RANDOM.match(op):
+            raise Unsplittable(f"a loop or branch has a {op} op")
     scratch = tf.Graph()
     with scratch.as_default():
         tf.import_graph_def(flat, name="")
@@ -127,8 +136,9 @@ def _cut(graph: tf.Graph, whole: graph_pb2.GraphDef, kinds: _Kinds, outputs: Seq
     if not any(stage % 2 and op.type not in _TRIVIAL for op, stage in stages.items()):
         raise Unsplittable("there is nothing to compile")
     twins, compiled = _rebuild(graph, flat, order, stages, wanted, kinds)
-    known = repr((flat.SerializeToString(deterministic=True), [tensor.name for tensor in wanted], compiled))
-    return Twin(twins, hashlib.blake2b(known.encode(), digest_size=16).hexdigest())
+    key = hashlib.blake2b(repr(([tensor.name for tensor in wanted], compiled)).encode(), digest_size=16)
+    key.update(flat.SerializeToString(deterministic=True))
+    return Twin(twins, key.hexdigest())
 
 
 def refuse_effects(graph: tf.Graph, outputs: Sequence[tf.Tensor]) -> None:

@@ -151,18 +151,76 @@ def test_a_function_that_returns_its_argument_gives_what_it_was_given():
             np.testing.assert_array_equal(call([3.0]), [[3.0], [6.0]])
 
 
-def test_state_that_a_function_makes_for_itself_is_left_to_the_plain_graph():
+def test_state_that_a_function_finds_for_itself_is_its_own():
     graph = tf.Graph()
     with graph.as_default():
         x = tf.compat.v1.placeholder(tf.float32, [None], name="x")
+        variables = [variable(name, value) for name, value in (("mine", 3.0), ("other", 7.0))]
 
         @tf.function
-        def own(a):
-            handle = tf.raw_ops.VarHandleOp(dtype=tf.float32, shape=[], shared_name="mine")
+        def tripled(a):
+            handle = tf.raw_ops.VarHandleOp(dtype=tf.float32, shape=[], shared_name="mine", name="handle")
             return a * tf.raw_ops.ReadVariableOp(resource=handle, dtype=tf.float32)
 
-        with pytest.raises(Unsplittable, match="cannot be cut"):
-            add_twin(graph, [x], [own(x)])
+        result = tripled(x)
+        with tf.name_scope(f"{result.op.name}/body/"):  # where its own will come
+            tf.raw_ops.VarHandleOp(dtype=tf.float32, shape=[], shared_name="other", name="handle")
+        twin = add_twin(graph, [x], [tf.tanh(result)])
+        with tf.compat.v1.Session() as session:
+            session.run([each.initializer for each in variables])
+            (values,) = session.run(twin.outputs, {x: [0.1]})
+    np.testing.assert_allclose(values, np.tanh([0.3]), rtol=1e-5)
+
+
+def variable(name, value):
+    start = tf.compat.v1.constant_initializer(value)
+    return tf.compat.v1.get_variable(name, [], use_resource=True, initializer=start)
+
+
+def test_an_input_is_not_taken_for_a_node_of_a_call_that_has_its_name():
+    graph = tf.Graph()
+    with graph.as_default():
+        x = tf.compat.v1.placeholder(tf.float32, [None], name="x")
+        doubled = tf.function(lambda a: tf.multiply(a, 2.0, name="product"))(x)
+        with tf.name_scope(f"{doubled.op.name}/body/"):
+            unused = tf.compat.v1.placeholder(tf.float32, [None], name="product")
+        twin = add_twin(graph, [x, unused], [tf.tanh(doubled)])
+        with tf.compat.v1.Session() as session:
+            (values,) = session.run(twin.outputs, {x: [1.0], unused: [0.0]})
+    np.testing.assert_allclose(values, np.tanh([2.0]), rtol=1e-5)
+
+
+def test_random_numbers_are_tensorflows_own():
+    graph = tf.Graph()
+    with graph.as_default():
+        x = tf.compat.v1.placeholder(tf.float32, [None], name="x")
+        noise = tf.tanh(x * tf.random.stateless_normal(tf.shape(x), [1, 2]))
+        twin = add_twin(graph, [x], [noise])
+
+        @tf.function
+        def walked(a):
+            step = lambda number, value: (number + 1, value + tf.random.stateless_normal([], [number, 2]))  # noqa: E731
+            return tf.while_loop(lambda number, _: number < 3, step, [0, a])[1]
+
+        with pytest.raises(Unsplittable, match="StatelessRandom"):
+            add_twin(graph, [x], [walked(x)])
+        with tf.compat.v1.Session() as session:
+            plain, compiled = session.run([noise, twin.outputs[0]], {x: [1.0, 2.0, 3.0]})
+    np.testing.assert_allclose(compiled, plain, rtol=1e-5)
+
+
+def test_calls_nested_too_deeply_are_left_to_the_plain_graph(monkeypatch):
+    graph = tf.Graph()
+    with graph.as_default():
+        x = tf.compat.v1.placeholder(tf.float32, [None], name="x")
+        result = tf.function(lambda a: a * 2.0)(x)
+
+        def too_deep(*_):
+            raise RecursionError("maximum recursion depth exceeded")
+
+        monkeypatch.setattr("serving.savedmodel.inlining.Inlined._expanded", too_deep)
+        with pytest.raises(Unsplittable, match="cannot be cut: maximum recursion"):
+            add_twin(graph, [x], [result])
 
 
 def test_what_has_effects_is_refused_inside_of_calls_too():

@@ -164,6 +164,11 @@ def test_state_that_nothing_but_a_control_edge_reaches_is_kept(program):
     assert [int(run({"x": np.array([7])})["y"][0]) for _ in range(2)] == [-2, 14]
 
 
+def test_single_strings_are_compared_as_well():
+    assert _close(b"low", b"low")
+    assert not _close(b"low", b"high")
+
+
 def test_integers_must_agree_too():
     assert _close(np.array([1, 2]), np.array([1, 2]))
     assert not _close(np.array([1, 2]), np.array([1, 3]))

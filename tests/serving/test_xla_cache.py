@@ -150,6 +150,16 @@ def test_only_the_newest_is_kept_of_what_was_found_to_gain(tmp_path: Path, monke
     assert [str(key) in found for key in range(5)] == [False, False, False, True, True]
 
 
+def test_odd_things_in_the_directory_are_in_nobodys_way(tmp_path: Path) -> None:
+    directory = xla_cache.prepare(tmp_path, 1)
+    for name in ("a.faster", "b.pb", "c.blake2b"):
+        (directory / name).mkdir()
+    for name in ("d.faster", "e.pb", "f.txt"):
+        (directory / name).symlink_to(directory / "nowhere")
+    assert xla_cache.prepare(tmp_path, 1) == directory
+    assert not (directory / "e.pb").is_symlink()
+
+
 def test_a_directory_that_takes_nothing_is_as_good_as_none(tmp_path: Path) -> None:
     found = xla_cache.Faster(tmp_path / "missing")
     found.add("a")
