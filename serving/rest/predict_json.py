@@ -47,15 +47,15 @@ def is_row_format(body: Mapping[str, Any]) -> bool:
 def to_inputs(body: Mapping[str, Any], signature: Signature) -> dict[str, np.ndarray]:
     """The arrays that a body of either form holds. Raises InvalidInput."""
     rows: Any = body.get(_INSTANCES)
-    in_order = _INSTANCES in body
-    columns = _of_rows(rows, signature) if in_order else _of_columns(body[_INPUTS], signature)
+    by_rows = _INSTANCES in body
+    columns = _of_rows(rows, signature) if by_rows else _of_columns(body[_INPUTS], signature)
     arrays = {}
     for name, column in columns.items():
         spec = signature.inputs[name]
         try:
             arrays[name] = to_array(column, spec, lossless=True)
         except InvalidInput as error:
-            words = in_rows(column, spec, named=_is_named(rows[0])) if in_order else in_column(column, spec)
+            words = in_rows(column, spec, named=_is_named(rows[0])) if by_rows else in_column(column, spec)
             if words:
                 raise InvalidInput(f"{words} ({error.message})") from None
             raise

@@ -16,8 +16,8 @@ from tensorflow.core.framework import graph_pb2, node_def_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow.python.framework import graph_to_function_def, op_def_registry
 
-from serving.savedmodel.canonical import name_of
 from serving.savedmodel.inlining import Inlined, ancestors, functions_of
+from serving.savedmodel.naming import name_of
 
 # Ops that own or find state in the session: the partition uses the loaded graph's own, never a copy.
 _LEAVES = frozenset(

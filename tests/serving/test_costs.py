@@ -2,9 +2,9 @@
 
 A request goes in-process from a front end's first line to its last, through the real engine, batcher and metrics; only
 the wire is left out. Most requests are like others before and take the short way, from a connection's bytes to those
-that it writes; the first of their kind, and those that are wrong, take the long one. The bounds are a
-twelfth above what it takes today, for a slow machine now and then counts some more: lower them when it takes less, and
-know why before raising one.
+that it writes; the first of their kind, and those that are wrong, take the long one. The bounds are a twelfth above
+what it takes today, for a slow machine now and then counts some more: lower them when it takes less, and know why
+before raising one.
 """
 
 import asyncio
