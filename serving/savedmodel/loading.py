@@ -92,7 +92,7 @@ def load(
                 use_per_session_threads=True,
                 allow_soft_placement=True,
             )
-            config.graph_options.rewrite_options.disable_tfg_optimizer = True  # slow, and of no use to XLA
+            config.graph_options.rewrite_options.disable_tfg_optimizer = True  # a second and a half more
             config.gpu_options.allow_growth = not gpu_memory_fraction
             config.gpu_options.per_process_gpu_memory_fraction = gpu_memory_fraction
             host = Host(config, loader, tags, tuple(keys), model)
