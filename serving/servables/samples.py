@@ -1,4 +1,4 @@
-"""Batches to warm a signature up and to compile it with: recorded requests where there are some, else zeros."""
+"""Batches to warm a signature up and to compile it with: recorded requests where there are some, else made up."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
@@ -12,6 +12,7 @@ from serving.signature import Signature
 
 # Requests of so many shapes, beside their rows, are made into batches of every size.
 _MOST_SHAPES = 64
+_FRACTIONAL = frozenset({"float16", "bfloat16", "float32", "float64"})
 
 
 class Samples:
@@ -26,14 +27,14 @@ class Samples:
         self._names = tuple(signature.inputs)
         self._has_rows = has_rows
         self._ruled = [(name, rule) for name, rule in rules.items() if rule.axis is not None]
-        zeros = _zeros(signature, rules)
+        made = _made_up(signature, rules)
         if self._ruled:  # every bucket is visited, so one request will do
             self._bases = [*records[:1]]
         else:
             distinct = {tuple(array.shape[has_rows:] for array in record.values()): record for record in records}
             self._bases = [*distinct.values()][:_MOST_SHAPES]
-        if not self._bases and zeros is not None:
-            self._bases = [zeros]
+        if not self._bases and made is not None:
+            self._bases = [made]
         self._in_step = bool(records) and all(_grow_together(self._ruled, record) for record in records)
 
     def of(self, rows: int) -> Iterator[Arrays]:
@@ -62,8 +63,13 @@ def _grow_together(ruled: Sequence[tuple[str, InputRule]], record: Arrays) -> bo
     )
 
 
-def _zeros(signature: Signature, rules: Mapping[str, InputRule]) -> dict[str, np.ndarray] | None:
-    """One row of zeros for each input; None where a shape leaves open what to make."""
+def _made_up(signature: Signature, rules: Mapping[str, InputRule]) -> dict[str, np.ndarray] | None:
+    """One row for each input; None where a shape leaves open what to make.
+
+    Fractions between 0 and 1, so that code that goes wrong is told by its answers; of other types zeros, for these may
+    be places in something.
+    """
+    fractions = np.random.default_rng(0)
     arrays = {}
     for name, spec in signature.inputs.items():
         if spec.shape is None or spec.dtype == "string":
@@ -75,5 +81,6 @@ def _zeros(signature: Signature, rules: Mapping[str, InputRule]) -> dict[str, np
         sizes = [axis for axis in shape if axis is not None]
         if len(sizes) < len(shape):
             return None
-        arrays[name] = np.zeros(sizes, BY_NAME[spec.dtype].dtype)
+        dtype = BY_NAME[spec.dtype].dtype
+        arrays[name] = fractions.random(sizes).astype(dtype) if spec.dtype in _FRACTIONAL else np.zeros(sizes, dtype)
     return arrays

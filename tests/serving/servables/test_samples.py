@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from serving.datatypes import BY_NAME
 from serving.servables.inputs import InputRule
 from serving.servables.samples import Samples
 from serving.signature import Signature, TensorSpec
@@ -34,3 +35,18 @@ def test_inputs_that_grow_apart_are_seen_in_every_combination():
 
 def test_inputs_with_buckets_of_other_numbers_are_seen_in_every_combination():
     assert lengths({"a": (8,), "b": (8, 16)}, {"a": 4, "b": 4}) == [(8, 8), (8, 16)]
+
+
+def test_without_records_fractions_are_made_up_and_everything_else_is_zero():
+    types = ("float16", "bfloat16", "float32", "float64", "complex64", "int32", "bool")
+    specs = {name: TensorSpec(name, name, (None, 50)) for name in types}
+    signature = Signature("serving_default", "tensorflow/serving/predict", specs, {})
+    first, second = (next(Samples(signature, {}, [], has_rows=True).of(2)) for _ in range(2))
+    for name, array in first.items():
+        assert (array.dtype, array.shape) == (BY_NAME[name].dtype, (2, 50))
+        assert np.array_equal(array, second[name])
+        if name in types[:4]:
+            assert len({*map(float, array[0])}) > 30
+            assert 0 <= array.min() <= array.max() <= 1
+        else:
+            assert not array.any()
