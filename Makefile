@@ -26,10 +26,6 @@ export BENTOML_DO_NOT_TRACK := 1
 # As pip does: without bytecode a start takes three times as long where Python may not write it (PYTHONDONTWRITEBYTECODE).
 export UV_COMPILE_BYTECODE := 1
 
-# Servers are tested one at a time, for other work would make them late; training only takes its time, so it is shared out.
-# What ARGS chooses may all be in one of the two runs: in the other, pytest ends with 5.
-NONE_MAY_FIT = $(if $(ARGS),|| [ $$? -eq 5 ])
-
 .DEFAULT_GOAL := help
 .PHONY: help serve test lint train bento loadtest bench constraints
 
@@ -40,9 +36,15 @@ help:  ## This list
 serve: $(SERVING)  ## Start the server; flags by ARGS="--http_port 3001"
 	@exec $(PY) -m serving $(ARGS)
 
-test: lint  ## Check everything: lint, then the tests; options for pytest by ARGS="-k version"
-	$(PY) -m pytest tests/training --numprocesses auto --maxprocesses 4 --dist worksteal $(ARGS) $(NONE_MAY_FIT)
-	$(PY) -m pytest --ignore tests/training $(ARGS) $(NONE_MAY_FIT)
+# Servers are tested one at a time, for other work would make them late; training only takes its time, so it is shared out.
+test: lint  ## Check everything: lint, then all tests; or those that pytest is told to run by ARGS="tests/clients -k retry"
+ifneq ($(strip $(ARGS)),)
+	$(PY) -m pytest $(ARGS)
+else
+	@trained=0; \
+	$(PY) -m pytest tests/training --numprocesses logical --maxprocesses 4 --dist worksteal || trained=$$?; \
+	$(PY) -m pytest --ignore tests/training && exit $$trained
+endif
 
 lint: $(ALL)  ## ruff, mypy and import-linter
 	.venv/bin/ruff check .

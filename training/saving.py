@@ -142,8 +142,8 @@ def export(
     `parameters`, `seconds_per_epoch`, `epochs`, `seed` (see `FitReport.facts`), and what a family adds.
 
     The files are written beside the versions, loaded back, compared with `core` run eagerly on the `warmup`
-    requests (padded as `rules` allow, too), and only then renamed. Raises ExportError where that fails; a
-    killed export leaves a directory whose name is no version, swept by a later export.
+    requests, and only then renamed; padding as `rules` allow must leave what `core` answers as it is. Raises
+    ExportError where that fails; a killed export leaves a directory whose name is no version, swept by a later export.
     """
     signatures = {SIGNATURE: Signature(core=core, inputs=inputs, warmup=warmup)} | dict(further or {})
     _check(model, signatures, rules, labels)
@@ -310,18 +310,18 @@ def _recorded(array: np.ndarray) -> TensorProto:
 def _verify(served: Callable[..., dict[str, tf.Tensor]], signature: Signature, rules: Mapping[str, InputRule]) -> None:
     for request in signature.warmup:
         tensors = {key: tf.constant(array) for key, array in request.items()}
-        answer = served(**tensors)
-        for key, expected in signature.core(**tensors).items():
-            _same(answer[key].numpy(), expected.numpy(), _TOLERANCE, f"output {key!r} of the loaded export")
-    # By `core`, which has just been found to give what the export does: that would be compiled for one more shape.
-    first = signature.warmup[0]
-    padded = {key: _pad(array, rules.get(key)) for key, array in first.items()}
-    before, after = (
-        signature.core(**{key: tf.constant(array) for key, array in request.items()}) for request in (first, padded)
+        answer, expected = served(**tensors), signature.core(**tensors)
+        for key, tensor in expected.items():
+            _same(answer[key].numpy(), tensor.numpy(), _TOLERANCE, f"output {key!r} of the loaded export")
+        if request is signature.warmup[0]:
+            unpadded = expected
+    # By `core`, with which the export agrees: that would have to be compiled for the padded shapes as well.
+    padded = signature.core(
+        **{key: tf.constant(_pad(array, rules.get(key))) for key, array in signature.warmup[0].items()}
     )
-    for key, expected in before.items():
-        if expected.dtype.is_floating:
-            _same(after[key].numpy(), expected.numpy(), _PADDING_TOLERANCE, f"output {key!r} after padding")
+    for key, tensor in unpadded.items():
+        if tensor.dtype.is_floating:
+            _same(padded[key].numpy(), tensor.numpy(), _PADDING_TOLERANCE, f"output {key!r} after padding")
 
 
 def _pad(array: np.ndarray, rule: InputRule | None) -> np.ndarray:

@@ -12,7 +12,7 @@ from serving.signature import Signature
 
 # Requests of so many shapes, beside their rows, are made into batches of every size.
 _MOST_SHAPES = 64
-_FRACTIONAL = frozenset({"float16", "bfloat16", "float32", "float64"})
+_FRACTIONAL = frozenset({"float16", "bfloat16", "float32", "float64", "complex64", "complex128"})
 
 
 class Samples:
@@ -66,8 +66,8 @@ def _grow_together(ruled: Sequence[tuple[str, InputRule]], record: Arrays) -> bo
 def _made_up(signature: Signature, rules: Mapping[str, InputRule]) -> dict[str, np.ndarray] | None:
     """One row for each input; None where a shape leaves open what to make.
 
-    Fractions between 0 and 1, so that code that goes wrong is told by its answers; of other types zeros, for these may
-    be places in something.
+    Fractions between 0 and 1, so that the answers tell when compiled code is wrong; integers and booleans are zeros,
+    for they may be indices.
     """
     fractions = np.random.default_rng(0)
     arrays = {}

@@ -1,4 +1,4 @@
 import os
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # the other cores have workers of their own
+if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) > 1:  # the workers share the cores out
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")

@@ -119,7 +119,7 @@ def test_a_models_row_begins_with_what_it_is_and_costs(tmp_path: Path) -> None:
     assert columns["architecture"] == "sum"
     assert columns["parameters"] == 18
     assert columns["s an epoch"] == 0.5
-    assert 0 < float(columns["ms at batch 1"]) < 100
+    assert float(columns["ms at batch 1"]) > 0
     assert facts(tmp_path) == {}
 
 

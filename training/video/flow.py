@@ -79,7 +79,7 @@ def blurred(picture: Any) -> Any:
 
 
 def _all_blurred(*pictures: Any, times: int = 1) -> list[Any]:
-    """Blur pictures of one size as one batch: a graph of a third of the ops."""
+    """Blur pictures of one size as one batch, for the sake of a smaller graph."""
     together = ops.concatenate(pictures)
     for _ in range(times):
         together = blurred(together)

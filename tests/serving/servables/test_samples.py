@@ -37,6 +37,18 @@ def test_inputs_with_buckets_of_other_numbers_are_seen_in_every_combination():
     assert lengths({"a": (8,), "b": (8, 16)}, {"a": 4, "b": 4}) == [(8, 8), (8, 16)]
 
 
+def test_a_record_is_preferred_and_what_is_made_up_fills_a_bucket():
+    specs = {"x": TensorSpec("x", "float32", (None, None)), "one": TensorSpec("one", "float32", ())}
+    signature = Signature("serving_default", "tensorflow/serving/predict", specs, {})
+    rules = {"x": InputRule(axis=1, side="left", value=0.0, buckets=(8, 16))}
+    made = [*Samples(signature, rules, [], has_rows=False).of(1)]
+    assert [(sample["x"].shape, sample["one"].shape) for sample in made] == [((1, 8), ()), ((1, 16), ())]
+    assert np.array_equal(made[1]["x"][:, 8:], made[0]["x"])
+    record = {"x": np.full((1, 8), 7, np.float32), "one": np.float32(7)}
+    (recorded, _) = Samples(signature, rules, [record], has_rows=False).of(1)
+    assert (recorded["x"] == 7).all()
+
+
 def test_without_records_fractions_are_made_up_and_everything_else_is_zero():
     types = ("float16", "bfloat16", "float32", "float64", "complex64", "int32", "bool")
     specs = {name: TensorSpec(name, name, (None, 50)) for name in types}
@@ -45,8 +57,8 @@ def test_without_records_fractions_are_made_up_and_everything_else_is_zero():
     for name, array in first.items():
         assert (array.dtype, array.shape) == (BY_NAME[name].dtype, (2, 50))
         assert np.array_equal(array, second[name])
-        if name in types[:4]:
-            assert len({*map(float, array[0])}) > 30
-            assert 0 <= array.min() <= array.max() <= 1
+        if name in types[:5]:
+            assert len({*array[0].tolist()}) > 30
+            assert 0 <= array.real.min() <= array.real.max() <= 1
         else:
             assert not array.any()

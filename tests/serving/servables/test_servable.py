@@ -211,6 +211,26 @@ def test_the_log_says_which_model_is_served_uncompiled(tmp_path, loaded, caplog)
     assert "version 1 of m, signature serving_default is served uncompiled: the graph has a" in caplog.text
 
 
+async def test_compiled_code_that_is_right_for_zeros_only_is_not_used(tmp_path, caplog):
+    class Tripled(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None, 4], tf.float32, name="x")])
+        def serve(self, x):
+            return {"y": 3.0 * x}
+
+    servable = load_servable("m", 1, save(Tripled(), tmp_path / "1"), LoadOptions(threads=1))
+    program = servable._functions["serving_default"].program
+    program._build = lambda: lambda x: [np.zeros_like(x)]
+    compiler = Compiler()
+    try:
+        await servable.compiled(compiler)
+        assert "served uncompiled: its answers would differ" in caplog.text
+        answer = await servable.infer("serving_default", {"x": np.ones((1, 4), "f")}, time.monotonic() + 30)
+        assert answer["y"].tolist() == [[3.0] * 4]
+    finally:
+        compiler.close()
+        servable._release()
+
+
 def test_shapes_that_a_graph_would_not_compute_are_not_compiled(tmp_path, loaded):
     save_half_plus_two(tmp_path / "1")
     program = loaded()._functions["serving_default"].program
