@@ -58,14 +58,15 @@ class Window(keras.layers.Layer):
             "weekday": dates.weekday_one_hot(end_day)[:, None] * known,
         }
         length = ops.shape(history)[1]
-        if isinstance(length, int):
-            return _window(**given, memory=CONTEXT if length <= CONTEXT else MEMORY)
-        # Where the length is known when the graph is compiled, only one of these is.
-        return ops.cond(
-            length <= CONTEXT,
-            lambda: _window(**given, memory=CONTEXT),
-            lambda: _window(**given, memory=MEMORY),
-        )
+        if ops.is_tensor(length):  # where it is known when the graph is compiled, only one of these is
+            return ops.cond(
+                length <= CONTEXT,
+                lambda: _window(**given, memory=CONTEXT),
+                lambda: _window(**given, memory=MEMORY),
+            )
+        # JAX infers shapes with a symbol in its place, which compares with nothing.
+        short = isinstance(length, int) and length <= CONTEXT
+        return _window(**given, memory=CONTEXT if short else MEMORY)
 
 
 def _window(
