@@ -12,6 +12,7 @@ from serving.signature import Signature
 
 # Requests of so many shapes, beside their rows, are made into batches of every size.
 _MOST_SHAPES = 64
+_DISTINCT = 4093  # a prime, so that rows of usual lengths differ
 _FRACTIONAL = frozenset({"float16", "bfloat16", "float32", "float64", "complex64", "complex128"})
 
 
@@ -69,7 +70,7 @@ def _made_up(signature: Signature, rules: Mapping[str, InputRule]) -> dict[str, 
     Fractions between 0 and 1, so that the answers tell when compiled code is wrong; integers and booleans are zeros,
     for they may be indices.
     """
-    fractions = np.random.default_rng(0)
+    fractions = np.random.default_rng(0).random(_DISTINCT)  # enough, and quickly made, however large an input is
     arrays = {}
     for name, spec in signature.inputs.items():
         if spec.shape is None or spec.dtype == "string":
@@ -82,5 +83,6 @@ def _made_up(signature: Signature, rules: Mapping[str, InputRule]) -> dict[str, 
         if len(sizes) < len(shape):
             return None
         dtype = BY_NAME[spec.dtype].dtype
-        arrays[name] = fractions.random(sizes).astype(dtype) if spec.dtype in _FRACTIONAL else np.zeros(sizes, dtype)
+        numbers = fractions.astype(dtype) if spec.dtype in _FRACTIONAL else np.zeros(1, dtype)
+        arrays[name] = np.resize(numbers, sizes)
     return arrays
