@@ -71,7 +71,7 @@ def _make_forecaster(folder: Path) -> tuple[keras.Model, Path]:
     from training.forecaster.fit import fit
     from training.forecaster.generated import generate
 
-    series, options = generate(3, days=(150, 200)), _options(folder)
+    series, options = generate(6, days=(150, 200)), _options(folder)  # so many share a line in the card
     fitted, report = fit(series, {}, options, config=model.ForecasterConfig(units=8), steps=2)
     return fitted, export(folder / "models", fitted, series, {}, report=report, options=options)
 

@@ -10,18 +10,19 @@ from training.forecaster.features import HORIZON
 
 
 def columns(group: rolling.Group) -> dict[str, np.ndarray] | None:
-    """Which origins [series, origins] are followed by a holiday within the week, and which are not, by a heading.
+    """Which origins [series, most origins] are followed by a holiday within the week, and which are not, by a heading.
 
     None where the holidays are not known, or where there are only weeks of one sort.
     """
     flags = [(one.holidays, ends) for one, ends in group.pairs()]
     if any(known is None for known, _ in flags):
         return None
-    found = np.array([[known[end : end + HORIZON].any() for end in ends] for known, ends in flags])
-    if found.all() or not found.any():
+    weeks = [np.array([known[end : end + HORIZON].any() for end in ends]) for known, ends in flags]
+    found, others = rolling.aligned(weeks, False), rolling.aligned([~one for one in weeks], False)
+    if not others.any() or not found.any():
         return None
     return {
-        f"{group.name}: {kind} ({where.sum():,})": where for kind, where in (("holidays", found), ("others", ~found))
+        f"{group.name}: {kind} ({where.sum():,})": where for kind, where in (("holidays", found), ("others", others))
     }
 
 

@@ -111,7 +111,7 @@ class Errors:
 
     @classmethod
     def of(cls, group: Group, made: Sequence[np.ndarray]) -> "Errors":
-        actual, predicted = np.stack(group.targets()), np.stack(made)
+        actual, predicted = aligned(group.targets(), np.nan), aligned(made, np.nan)
         quantiles = predicted[..., 1:]
         error = actual[..., None] - quantiles
         levels = np.array(LEVELS)
@@ -151,6 +151,17 @@ class Errors:
     def scaled_by_origin(self) -> np.ndarray:
         """The same in units of the week-to-week change."""
         return _nanmean(self.absolute / self.units, (0, 2))
+
+
+def aligned(parts: Sequence[np.ndarray], fill: Any) -> np.ndarray:
+    """Arrays [origins, ...] of several series as one, [series, most origins, ...], by their last origins.
+
+    In front of those of a series that has fewer stands `fill`.
+    """
+    most = max(map(len, parts))
+    return np.stack(
+        [np.pad(part, ((most - len(part), 0), *[(0, 0)] * (part.ndim - 1)), constant_values=fill) for part in parts]
+    )
 
 
 def _mean(values: np.ndarray) -> float:

@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from training.forecaster import rolling
+from training.forecaster import holiday_weeks, rolling
 from training.forecaster.data import DataError, Series
 from training.forecaster.outlook import LEVELS
 
@@ -70,3 +72,38 @@ def test_a_file_of_many_series_is_one_group_and_origins_can_be_thinned() -> None
     assert rolling.Errors.of(group, rolling.forecasts(rolling.naive, group)).scaled_by_origin().shape == (5,)
     with pytest.raises(DataError, match=r"names of files to thin out .* Received: \['shops'\]"):
         rolling.groups(many, {"shop": 50}, {"shops": 10})
+
+
+def test_series_of_one_file_may_be_of_different_lengths() -> None:
+    """Each counts alike, as it does alone; those that end together are aligned by their last days."""
+    many = [_shop(np.random.default_rng(k).random(150 + 10 * k), f"shop:{k}") for k in range(6)]
+    (group,) = rolling.groups(many, {"shop": 0.2})
+    assert len({len(ends) for ends in group.origins}) == 6
+    made = rolling.forecasts(last_value, group)
+    together = rolling.Errors.of(group, made)
+    alone = [rolling.Errors.of(one, rolling.forecasts(last_value, one)) for k in range(6) for one in _groups(many[k])]
+    assert together.mase == pytest.approx(np.mean([one.mase for one in alone]))
+    assert together.coverage == pytest.approx(np.mean([one.coverage for one in alone]))
+    most = max(map(len, group.origins))
+    assert together.scaled_by_origin().shape == (most,)
+    assert np.isfinite(together.scaled_by_origin()).all()
+    np.testing.assert_allclose(together.absolute[0, -len(made[0]) :], alone[0].absolute[0])
+
+
+def test_weeks_with_and_without_holidays_are_all_origins_of_series_of_different_lengths() -> None:
+    many = [
+        replace(_shop(np.arange(150.0 + 10 * k), f"shop:{k}"), holidays=np.arange(150 + 10 * k) == 140)
+        for k in range(6)
+    ]
+    (group,) = rolling.groups(many, {"shop": 0.2})
+    found = holiday_weeks.columns(group)
+    assert found is not None
+    holidays, others = found.values()
+    assert holidays.sum() + others.sum() == group.count
+    assert holidays.sum() == sum(np.isin(ends, range(134, 141)).sum() for ends in group.origins)
+    errors = rolling.Errors.of(group, rolling.forecasts(last_value, group))
+    assert holiday_weeks.mase(errors, holidays) == pytest.approx(holiday_weeks.mase(errors, others))
+
+
+def _groups(series: Series) -> list[rolling.Group]:
+    return rolling.groups([series], {"shop": 0.2})
