@@ -42,7 +42,7 @@ ifneq ($(strip $(ARGS)),)
 	$(PY) -m pytest $(ARGS)
 else
 	@trained=0; \
-	$(PY) -m pytest tests/training --numprocesses logical --maxprocesses 4 --dist worksteal || trained=$$?; \
+	$(PY) -m pytest tests/training --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder || trained=$$?; \
 	$(PY) -m pytest --ignore tests/training && exit $$trained
 endif
 
