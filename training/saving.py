@@ -315,7 +315,7 @@ def _verify(served: Callable[..., dict[str, tf.Tensor]], signature: Signature, r
             _same(answer[key].numpy(), tensor.numpy(), _TOLERANCE, f"output {key!r} of the loaded export")
         if request is signature.warmup[0]:
             unpadded = expected
-    # By `core`, with which the export agrees: that would have to be compiled for the padded shapes as well.
+    # By `core`, with which the export agrees: the export would have to be compiled for the padded shapes as well.
     padded = signature.core(
         **{key: tf.constant(_pad(array, rules.get(key))) for key, array in signature.warmup[0].items()}
     )
